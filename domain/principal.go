@@ -1,0 +1,33 @@
+package domain
+
+import "time"
+
+// RoleAdmin is the role that opens /v1/admin and lifts the rate limits.
+const RoleAdmin = "admin"
+
+// Principal is the signed-in person of a request, as the verified session
+// token tells. The zero value is nobody.
+type Principal struct {
+	UserID       string // Clerk's user id, user_…
+	SessionID    string // Clerk's session id, sess_…
+	Role         string // value of the configured role claim; empty without one
+	Impersonator string // Clerk id of the person acting as UserID (claim act.sub); empty when nobody is
+	// FactorAge is how long ago the person last proved a first factor (claim
+	// fva, whole minutes as Clerk gives it). Nil when the token does not say,
+	// which is never taken for fresh.
+	FactorAge *time.Duration
+	ExpiresAt time.Time
+}
+
+// SignedIn tells whether there is a person at all.
+func (p Principal) SignedIn() bool { return p.UserID != "" }
+
+// IsAdmin tells whether the person holds the admin role.
+func (p Principal) IsAdmin() bool { return p.SignedIn() && p.Role == RoleAdmin }
+
+// Caller is who asks and by which request: what an audit event needs to know.
+type Caller struct {
+	Principal
+	RequestID string // the request's X-Request-ID
+	Network   string // client network, IPv4 /24 or IPv6 /48 in CIDR form; empty when unknown
+}

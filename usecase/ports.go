@@ -42,3 +42,56 @@ type UnitOfWork interface {
 type Probe interface {
 	Check(ctx context.Context) error
 }
+
+// ProfileStore keeps profiles. Reads return an error of kind [domain.NotFound]
+// when there is no such row.
+type ProfileStore interface {
+	ByClerkID(ctx context.Context, clerkUserID string) (*domain.Profile, error)
+	// ByClerkIDForUpdate also locks the row until the transaction ends.
+	ByClerkIDForUpdate(ctx context.Context, clerkUserID string) (*domain.Profile, error)
+	// ByHandle compares whatever the case.
+	ByHandle(ctx context.Context, handle string) (*domain.Profile, error)
+	// Insert tells whether the row was written: false, and no error, when the
+	// Clerk id, the handle or the id is there already. It waits for a
+	// transaction that is about to decide that.
+	Insert(ctx context.Context, p *domain.Profile) (bool, error)
+	// Update writes the named fields, updated_at and version of a profile whose
+	// stored version is p.Version-1, and reads the row back into p. Errors:
+	// handle-taken; kind [domain.Conflict] when that version is gone.
+	Update(ctx context.Context, p *domain.Profile, changed []string) error
+}
+
+// PreferencesStore keeps preferences.
+type PreferencesStore interface {
+	Insert(ctx context.Context, p *domain.Preferences) error
+}
+
+// AuditLog takes audit events, for ever.
+type AuditLog interface {
+	Append(ctx context.Context, e domain.AuditEvent) error
+}
+
+// HandleReservations keeps released handles from others for a while. They are
+// known by keyed hashes, so that erasure need not make a handle free at once.
+type HandleReservations interface {
+	// Lock makes every other change of these handles (any case, any order)
+	// wait until the transaction ends. Callers name the old and the new handle
+	// in one call before they write, so that two who swap cannot deadlock.
+	Lock(ctx context.Context, handles ...string) error
+	// HeldFromOthers tells whether one of the hashes is reserved at that moment
+	// for somebody else than the profile.
+	HeldFromOthers(ctx context.Context, hashes []string, profileID string, at time.Time) (bool, error)
+	// Reserve keeps the handle for the profile until then, and replaces an
+	// earlier reservation of the same handle.
+	Reserve(ctx context.Context, hash, profileID string, until time.Time) error
+}
+
+// IdentityRegister remembers, by keyed hash, who was erased, and orders
+// first requests against erasures of the same person.
+type IdentityRegister interface {
+	// LockForCreation lasts until the transaction ends. Creations of one person
+	// share it; an erasure excludes them.
+	LockForCreation(ctx context.Context, clerkUserID string) error
+	// Erased tells whether one of the hashes is marked as erased.
+	Erased(ctx context.Context, hashes []string) (bool, error)
+}

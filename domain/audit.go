@@ -1,0 +1,62 @@
+package domain
+
+import "time"
+
+// AuditAction names what happened.
+type AuditAction string
+
+// The actions of the contract.
+const (
+	ActionProfileCreated     AuditAction = "profile.created"
+	ActionProfileUpdated     AuditAction = "profile.updated"
+	ActionProfileSuspended   AuditAction = "profile.suspended"
+	ActionProfileReactivated AuditAction = "profile.reactivated"
+	ActionProfileErased      AuditAction = "profile.erased"
+)
+
+// ActorKind says in what capacity somebody acted.
+type ActorKind string
+
+// The kinds of actor of the contract.
+const (
+	ActorUser   ActorKind = "user"   // a person on their own profile
+	ActorAdmin  ActorKind = "admin"  // an admin on somebody's profile
+	ActorClerk  ActorKind = "clerk"  // a webhook
+	ActorSystem ActorKind = "system" // a job
+)
+
+// AuditEvent records one change. It holds no personal data, so that nothing in
+// it must be erased and nothing in it can be changed: profile ids, names of
+// fields without values, a keyed hash, a shortened network.
+type AuditEvent struct {
+	ID            string      `gorm:"column:id;primaryKey" json:"id"` // UUID v7
+	OccurredAt    time.Time   `gorm:"column:occurred_at" json:"occurred_at"`
+	Action        AuditAction `gorm:"column:action" json:"action"`
+	ActorKind     ActorKind   `gorm:"column:actor_kind" json:"actor_kind"`
+	ActorID       *string     `gorm:"column:actor_id" json:"actor_id"`         // a profile id
+	Impersonator  *string     `gorm:"column:impersonator" json:"impersonator"` // keyed hash of a Clerk id
+	ProfileID     string      `gorm:"column:profile_id" json:"profile_id"`
+	ChangedFields []string    `gorm:"column:changed_fields;serializer:json" json:"changed_fields"` // JSON names, never nil
+	RequestID     string      `gorm:"column:request_id" json:"request_id"`                         // empty outside a request
+	ClientNetwork string      `gorm:"column:client_network" json:"client_network"`                 // IPv4 /24 or IPv6 /48; empty when unknown
+}
+
+// TableName tells GORM the table.
+func (AuditEvent) TableName() string { return "audit_events" }
+
+// PurposeImpersonator is the [Pseudonymizer] purpose of AuditEvent.Impersonator.
+const PurposeImpersonator = "audit-impersonator"
+
+// OwnAuditEvent is the event of a person who acts on their own profile.
+func OwnAuditEvent(action AuditAction, profileID string, caller Caller, hashes Pseudonymizer, changed []string, now time.Time) AuditEvent {
+	now = storedTime(now)
+	e := AuditEvent{
+		ID: NewID(now), OccurredAt: now, Action: action, ActorKind: ActorUser, ActorID: &profileID, ProfileID: profileID,
+		ChangedFields: append([]string{}, changed...), RequestID: caller.RequestID, ClientNetwork: caller.Network,
+	}
+	if caller.Impersonator != "" {
+		h := hashes.Hash(PurposeImpersonator, caller.Impersonator)
+		e.Impersonator = &h
+	}
+	return e
+}

@@ -1,0 +1,53 @@
+package middleware
+
+import (
+	"io"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/profile-api/profile-api/domain"
+)
+
+// BodyLimit refuses bodies over max bytes with 413: at once when the length is
+// declared, else while reading. The connection ends with such an answer: the
+// rest of the body is not worth reading.
+func BodyLimit(maxBytes int64) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			r := c.Request()
+			if r.ContentLength > maxBytes {
+				return tooLarge(c)
+			}
+			if r.Body != nil && r.Body != http.NoBody {
+				r.Body = &limitedBody{ReadCloser: r.Body, left: maxBytes, refuse: func() error { return tooLarge(c) }}
+			}
+			return next(c)
+		}
+	}
+}
+
+func tooLarge(c echo.Context) error {
+	c.Response().Header().Set("Connection", "close")
+	return domain.NewError(domain.PayloadTooLarge, domain.CodePayloadTooLarge, "The request's body is larger than this service accepts.")
+}
+
+type limitedBody struct {
+	io.ReadCloser
+	left   int64
+	refuse func() error
+}
+
+// Read asks for one byte more than is left, to tell a body that fits exactly
+// from one that does not.
+func (b *limitedBody) Read(p []byte) (int, error) {
+	if int64(len(p)) > b.left+1 {
+		p = p[:b.left+1]
+	}
+	n, err := b.ReadCloser.Read(p)
+	if int64(n) > b.left {
+		return int(b.left), b.refuse()
+	}
+	b.left -= int64(n)
+	return n, err
+}

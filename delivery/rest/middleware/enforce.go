@@ -1,0 +1,53 @@
+package middleware
+
+import (
+	"context"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/profile-api/profile-api/domain"
+)
+
+// AccountResolver finds the caller's own profile, and creates it on the first
+// request. It refuses erased (401) and suspended (403) accounts.
+type AccountResolver interface {
+	Resolve(ctx context.Context, caller domain.Caller) (*domain.Profile, error)
+}
+
+// Enforce applies the route's access rule: who was not let in by it never
+// reaches a handler. On account routes the profile it had to load anyway is
+// handed on, so that a read costs one statement.
+func Enforce(accounts AccountResolver) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			s := StateOf(c)
+			if s.Route.Access == AccessOpen {
+				return next(c)
+			}
+			if s.AuthError != nil {
+				return s.AuthError
+			}
+			if s.Route.Access == AccessPublic {
+				return next(c)
+			}
+			if !s.Principal.SignedIn() {
+				return unauthenticated("This needs a signed-in person: send a session token as a bearer token.")
+			}
+			switch s.Route.Access {
+			case AccessAccount:
+			case AccessAdmin:
+				if !s.Principal.IsAdmin() {
+					return domain.NewError(domain.Forbidden, domain.CodeForbidden, "This needs the admin role.")
+				}
+			default:
+				return domain.NewError(domain.Forbidden, domain.CodeForbidden, "This route is not open to anyone.")
+			}
+			profile, err := accounts.Resolve(c.Request().Context(), s.Caller())
+			if err != nil {
+				return err
+			}
+			s.Profile = profile
+			return next(c)
+		}
+	}
+}

@@ -1,0 +1,73 @@
+package middleware
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/profile-api/profile-api/domain"
+	"github.com/profile-api/profile-api/usecase"
+)
+
+// statusClientGone is what the log and the metrics say of a request whose
+// client went away before the answer; it is never sent.
+const statusClientGone = 499
+
+// PurposeLogUser is the pseudonymizer purpose of the user in the log.
+const PurposeLogUser = "log-user"
+
+// Observe writes one access-log line and one measurement for each request. It
+// stands outside of recovery, so that panics are seen too, and turns a returned
+// error into its response here, so that the status it logs is the one sent.
+func Observe(log *slog.Logger, m *Metrics, hashes domain.Pseudonymizer, clock usecase.Clock) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			start := clock.Now()
+			err := next(c)
+			gone := err != nil && clientGone(c)
+			if err != nil && !gone {
+				c.Error(err)
+			}
+			status := c.Response().Status
+			if gone && !c.Response().Committed {
+				status = statusClientGone
+			}
+			s, elapsed := StateOf(c), clock.Now().Sub(start)
+			method := methodLabel(c.Request().Method)
+			m.observe(method, s.Route.Template, strconv.Itoa(status), elapsed)
+			attrs := []slog.Attr{
+				slog.String("request_id", s.RequestID), slog.String("trace_id", s.Trace.TraceID),
+				slog.String("method", method), slog.String("route", s.Route.Template), slog.Int("status", status),
+				slog.Float64("duration_ms", float64(elapsed.Microseconds())/1000),
+				slog.String("client_network", Network(s.ClientIP)),
+			}
+			if s.Principal.SignedIn() {
+				attrs = append(attrs, slog.String("user", hashes.Hash(PurposeLogUser, s.Principal.UserID)))
+			}
+			log.LogAttrs(c.Request().Context(), levelFor(status, s.Route.Health), "request", attrs...)
+			if gone {
+				return nil // nobody is there to be answered
+			}
+			return err
+		}
+	}
+}
+
+// levelFor keeps probes out of a quiet log and server faults in every one.
+func levelFor(status int, health bool) slog.Level {
+	switch {
+	case health:
+		return slog.LevelDebug
+	case status >= http.StatusInternalServerError:
+		return slog.LevelError
+	}
+	return slog.LevelInfo
+}
+
+func clientGone(c echo.Context) bool {
+	return errors.Is(c.Request().Context().Err(), context.Canceled)
+}

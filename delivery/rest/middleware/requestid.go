@@ -1,0 +1,28 @@
+package middleware
+
+import (
+	"regexp"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+)
+
+var requestIDForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+// RequestID takes the caller's X-Request-ID when it has the allowed form, else
+// makes a new one (UUID v7), and answers with it.
+func RequestID() echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			id := ""
+			if sent := c.Request().Header.Values(echo.HeaderXRequestID); len(sent) == 1 && requestIDForm.MatchString(sent[0]) {
+				id = sent[0]
+			} else {
+				id = uuid.Must(uuid.NewV7()).String()
+			}
+			StateOf(c).RequestID = id
+			c.Response().Header().Set(echo.HeaderXRequestID, id)
+			return next(c)
+		}
+	}
+}

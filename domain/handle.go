@@ -5,10 +5,21 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 )
 
-// ReleasedHandleHold is how long, in days, a released handle is kept from others.
-const ReleasedHandleHold = 30
+// ReleasedHandleHold is how long a released handle is kept from others.
+const ReleasedHandleHold = 30 * 24 * time.Hour
+
+// PurposeReleasedHandle is the [Pseudonymizer] purpose under which released
+// handles are remembered, by their [HandleKey].
+const PurposeReleasedHandle = "released-handle"
+
+// HandleTaken is the error of a handle that somebody else has, or that is kept
+// for its last owner.
+func HandleTaken(cause error) *Error {
+	return NewError(Conflict, CodeHandleTaken, "This handle is taken.").WithCause(cause)
+}
 
 var handleAlphabet = base32.NewEncoding("abcdefghijkmnpqrstuvwxyz23456789").WithPadding(base32.NoPadding)
 

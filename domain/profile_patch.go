@@ -2,6 +2,8 @@ package domain
 
 import (
 	"encoding/json"
+	"slices"
+	"strconv"
 	"time"
 )
 
@@ -28,5 +30,130 @@ type ProfilePatch struct {
 // UpdatedAt becomes now. A broken rule gives an error of kind [Invalid] that
 // lists every fault with its pointer, and p stays as it was.
 func (p *Profile) Apply(patch ProfilePatch, now time.Time) (changed []string, err error) {
-	return nil, nil // the rules follow
+	next := *p // every setter replaces whole values, so p shares nothing that is written
+	var c changes
+	c.handle(&next.Handle, patch.Handle)
+	c.text("display_name", &next.DisplayName, patch.DisplayName, cleanDisplayName)
+	c.text("bio", &next.Bio, patch.Bio, cleanBio)
+	c.text("banner_url", &next.BannerURL, patch.BannerURL, cleanURL)
+	c.text("location", &next.Location, patch.Location, cleanLocation)
+	c.text("theme_color", &next.ThemeColor, patch.ThemeColor, cleanThemeColor)
+	c.text("locale", &next.Locale, patch.Locale, cleanLocale)
+	c.text("time_zone", &next.TimeZone, patch.TimeZone, cleanTimeZone)
+	c.visibility(&next.Visibility, patch.Visibility)
+	c.links(&next.Links, patch.Links)
+	c.metadata(&next.Metadata, patch.Metadata)
+	if len(c.faults) > 0 {
+		return nil, ValidationFailed(c.faults...)
+	}
+	if len(c.names) == 0 {
+		return nil, nil
+	}
+	next.Version++
+	next.UpdatedAt = storedTime(now)
+	*p = next
+	return c.names, nil
+}
+
+// changes gathers what a patch changes and what is wrong with it.
+type changes struct {
+	names  []string
+	faults []FieldError
+}
+
+// fault is a broken rule before its place is known; nil is none.
+type fault struct{ code, detail string }
+
+func (c *changes) refuse(pointer string, f *fault) {
+	c.faults = append(c.faults, FieldError{Pointer: pointer, Code: f.code, Detail: f.detail})
+}
+
+var errRemoved = &fault{FieldRequired, "This field cannot be removed."}
+
+// text sets an optional field to what clean makes of the value.
+func (c *changes) text(name string, field **string, in Opt[string], clean func(string) (string, *fault)) {
+	if !in.Set {
+		return
+	}
+	if in.Null {
+		if *field != nil {
+			*field, c.names = nil, append(c.names, name)
+		}
+		return
+	}
+	value, f := clean(in.Value)
+	switch {
+	case f != nil:
+		c.refuse("/"+name, f)
+	case *field == nil || **field != value:
+		*field, c.names = &value, append(c.names, name)
+	}
+}
+
+func (c *changes) handle(field *string, in Opt[string]) {
+	switch {
+	case !in.Set:
+	case in.Null:
+		c.refuse("/handle", errRemoved)
+	case in.Value == *field: // also a handle from before it was reserved
+	default:
+		if f := handleFault(in.Value, *field); f != nil {
+			c.refuse("/handle", f)
+			return
+		}
+		*field, c.names = in.Value, append(c.names, "handle")
+	}
+}
+
+func (c *changes) visibility(field *Visibility, in Opt[string]) {
+	v := Visibility(in.Value)
+	switch {
+	case !in.Set:
+	case in.Null:
+		c.refuse("/visibility", errRemoved)
+	case v != VisibilityPublic && v != VisibilityPrivate:
+		c.refuse("/visibility", &fault{FieldUnknown, "Must be public or private."})
+	case v != *field:
+		*field, c.names = v, append(c.names, "visibility")
+	}
+}
+
+func (c *changes) links(field *[]Link, in Opt[[]Link]) {
+	if !in.Set {
+		return
+	}
+	if len(in.Value) > maxLinks {
+		c.refuse("/links", &fault{FieldTooMany, "At most 10 links."})
+		return // 10,000 faults help nobody
+	}
+	before := len(c.faults)
+	links := make([]Link, len(in.Value)) // null and [] alike: stored as []
+	for i, l := range in.Value {
+		at := "/links/" + strconv.Itoa(i)
+		var f *fault
+		if links[i].Label, f = cleanLabel(l.Label); f != nil {
+			c.refuse(at+"/label", f)
+		}
+		if links[i].URL, f = cleanURL(l.URL); f != nil {
+			c.refuse(at+"/url", f)
+		}
+	}
+	if len(c.faults) == before && !slices.Equal(links, *field) {
+		*field, c.names = links, append(c.names, "links")
+	}
+}
+
+func (c *changes) metadata(field *json.RawMessage, in Opt[json.RawMessage]) {
+	if !in.Set {
+		return
+	}
+	patch := in.Value
+	if in.Null {
+		patch = nil
+	}
+	merged, changed, faults := mergeObject(*field, patch, "/metadata")
+	c.faults = append(c.faults, faults...)
+	if len(faults) == 0 && changed {
+		*field, c.names = merged, append(c.names, "metadata")
+	}
 }

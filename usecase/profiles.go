@@ -2,6 +2,9 @@ package usecase
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
+	"time"
 
 	"github.com/profile-api/profile-api/domain"
 )
@@ -20,16 +23,45 @@ type ProfilesDeps struct {
 }
 
 // Profiles is what people do with profiles.
-type Profiles struct{ ProfilesDeps }
+type Profiles struct{ deps ProfilesDeps }
 
 // NewProfiles builds the use case.
-func NewProfiles(deps ProfilesDeps) *Profiles { return &Profiles{deps} }
+func NewProfiles(deps ProfilesDeps) *Profiles {
+	if deps.NewHandle == nil {
+		deps.NewHandle = func() (string, error) { return domain.NewHandle(rand.Reader) }
+	}
+	return &Profiles{deps}
+}
 
 // Resolve gives the caller's own profile and creates it on their first request.
 // It costs one statement when the profile exists. Errors: account-erased (401),
 // account-suspended (403).
 func (s *Profiles) Resolve(ctx context.Context, caller domain.Caller) (*domain.Profile, error) {
-	return nil, domain.UnavailableError(nil, 0)
+	p, err := s.deps.Profiles.ByClerkID(ctx, caller.UserID)
+	if errors.Is(err, domain.NotFound) {
+		p, err = s.provision(ctx, caller)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return p, s.refuseSuspended(p)
+}
+
+// ByHandle gives the profile under a handle, whatever the case, at the cost of
+// one statement. Error: not-found, alike for a handle that is ill-formed or
+// unknown and for a profile that the viewer may not see.
+func (s *Profiles) ByHandle(ctx context.Context, handle string, viewer domain.Principal) (*domain.Profile, error) {
+	if !domain.ValidHandle(handle) {
+		return nil, errNoProfile
+	}
+	p, err := s.deps.Profiles.ByHandle(ctx, handle)
+	if errors.Is(err, domain.NotFound) || err == nil && !p.VisibleTo(viewer, s.deps.Clock.Now()) {
+		return nil, errNoProfile
+	}
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // UpdateOwn applies a merge patch to the caller's own profile, which it creates
@@ -38,12 +70,84 @@ func (s *Profiles) Resolve(ctx context.Context, caller domain.Caller) (*domain.P
 // account-suspended (403), handle-taken (409), precondition-failed (412),
 // validation-failed (422).
 func (s *Profiles) UpdateOwn(ctx context.Context, caller domain.Caller, patch domain.ProfilePatch, ifMatch domain.IfMatch) (*domain.Profile, error) {
-	return nil, domain.UnavailableError(nil, 0)
+	p, err := s.updateExisting(ctx, caller, patch, ifMatch)
+	if !errors.Is(err, domain.NotFound) {
+		return p, err
+	}
+	if _, err := s.provision(ctx, caller); err != nil {
+		return nil, err
+	}
+	return s.updateExisting(ctx, caller, patch, ifMatch)
 }
 
-// ByHandle gives the profile under a handle, whatever the case, at the cost of
-// one statement. Error: not-found, alike for a handle that is ill-formed or
-// unknown and for a profile that the viewer may not see.
-func (s *Profiles) ByHandle(ctx context.Context, handle string, viewer domain.Principal) (*domain.Profile, error) {
-	return nil, domain.UnavailableError(nil, 0)
+// updateExisting returns an error of kind NotFound when there is no profile yet.
+func (s *Profiles) updateExisting(ctx context.Context, caller domain.Caller, patch domain.ProfilePatch, ifMatch domain.IfMatch) (*domain.Profile, error) {
+	var p *domain.Profile
+	err := s.deps.Tx.WithinTx(ctx, func(ctx context.Context) error {
+		now := s.deps.Clock.Now()
+		var err error
+		if p, err = s.deps.Profiles.ByClerkIDForUpdate(ctx, caller.UserID); err != nil {
+			return err
+		}
+		if err := s.refuseSuspended(p); err != nil {
+			return err
+		}
+		if !ifMatch.Allows(p.Version) {
+			return errStaleVersion
+		}
+		oldHandle := p.Handle
+		changed, err := p.Apply(patch, now)
+		if err != nil || len(changed) == 0 {
+			return err
+		}
+		if err := s.write(ctx, p, changed, oldHandle, now); err != nil {
+			return err
+		}
+		return s.deps.Audit.Append(ctx, domain.OwnAuditEvent(domain.ActionProfileUpdated, p.ID, caller, s.deps.Hashes, changed, now))
+	})
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
 }
+
+// write updates the row and, when the handle moves, minds the reservations.
+func (s *Profiles) write(ctx context.Context, p *domain.Profile, changed []string, oldHandle string, now time.Time) error {
+	moves := domain.HandleKey(oldHandle) != domain.HandleKey(p.Handle)
+	if moves {
+		if err := s.deps.Reservations.Lock(ctx, oldHandle, p.Handle); err != nil {
+			return err
+		}
+	}
+	if err := s.deps.Profiles.Update(ctx, p, changed); err != nil || !moves {
+		return err
+	}
+	// Only now: whoever was releasing this handle has committed, and their
+	// reservation is there to be seen.
+	held, err := s.deps.Reservations.HeldFromOthers(ctx, s.handleHashes(p.Handle), p.ID, now)
+	if err != nil {
+		return err
+	}
+	if held {
+		return domain.HandleTaken(nil)
+	}
+	return s.deps.Reservations.Reserve(ctx, s.handleHashes(oldHandle)[0], p.ID, now.Add(domain.ReleasedHandleHold))
+}
+
+func (s *Profiles) handleHashes(handle string) []string {
+	return s.deps.Hashes.Candidates(domain.PurposeReleasedHandle, domain.HandleKey(handle))
+}
+
+func (s *Profiles) refuseSuspended(p *domain.Profile) error {
+	if p.SuspendedAt(s.deps.Clock.Now()) {
+		return errAccountSuspended
+	}
+	return nil
+}
+
+var (
+	errNoProfile        = domain.NewError(domain.NotFound, domain.CodeNotFound, "There is no such profile.")
+	errStaleVersion     = domain.NewError(domain.PreconditionFailed, domain.CodePreconditionFailed, "The profile has changed since the version named in If-Match; nothing was changed.")
+	errAccountSuspended = domain.NewError(domain.Forbidden, domain.CodeAccountSuspended, "This account is suspended.")
+	errAccountErased    = domain.NewError(domain.Unauthenticated, domain.CodeAccountErased, "This account was erased.")
+)

@@ -1,0 +1,20 @@
+package postgres
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+)
+
+// The spaces of our advisory locks: the first of PostgreSQL's two keys. The
+// single-key locks of goose live elsewhere.
+const (
+	lockIdentities int32 = 0x70610001
+	lockHandles    int32 = 0x70610002
+)
+
+// lockKey is the second key. Two values that meet only wait for each other
+// without need; orders must therefore be kept by key, not by value.
+func lockKey(value string) int32 {
+	sum := sha256.Sum256([]byte(value))
+	return int32(binary.BigEndian.Uint32(sum[:4])) //nolint:gosec // any 32 bits will do
+}

@@ -1,0 +1,122 @@
+// Package postgres keeps the entities in PostgreSQL, through GORM: one file per
+// aggregate, one for transactions, one for the translation of errors.
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	gormpostgres "gorm.io/driver/postgres"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+)
+
+// DB is the pool that GORM and raw pgx share.
+type DB struct {
+	pool *pgxpool.Pool
+	sql  *sql.DB
+	gorm *gorm.DB
+	opts Options
+	log  *slog.Logger
+}
+
+// Open makes the pool and connects to nothing yet: the server may come later,
+// go and come back. The error tells of options that cannot be read. ctx ends
+// nothing but the opening.
+func Open(ctx context.Context, opts Options) (*DB, error) {
+	opts = opts.withDefaults()
+	config, err := opts.poolConfig()
+	if err != nil {
+		return nil, err
+	}
+	var pool *pgxpool.Pool
+	if opts.MaxIdle < opts.MaxOpen {
+		config.AfterRelease = func(*pgx.Conn) bool { return int(pool.Stat().IdleConns()) < opts.MaxIdle }
+	}
+	if pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+		return nil, fmt.Errorf("make the database pool: %w", err)
+	}
+	sqlDB := sql.OpenDB(impatientConnector{stdlib.GetPoolConnector(pool), pool, opts.AcquireTimeout})
+	sqlDB.SetMaxIdleConns(0) // the pgx pool keeps the idle ones
+	g, err := gorm.Open(gormpostgres.New(gormpostgres.Config{Conn: sqlDB}), &gorm.Config{
+		SkipDefaultTransaction: true,  // a single statement needs none
+		PrepareStmt:            false, // pgx does, and notices when the schema changes
+		QueryFields:            true,  // a column added by the next release must not break this one
+		DisableAutomaticPing:   true,
+		Logger:                 logger.Discard, // SQL holds personal data
+		NowFunc:                func() time.Time { return time.Now().UTC() },
+	})
+	if err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("open GORM: %w", err)
+	}
+	return &DB{pool: pool, sql: sqlDB, gorm: g, opts: opts, log: opts.Logger}, nil
+}
+
+// Close waits for what is in flight and closes every connection.
+func (db *DB) Close() error {
+	err := db.sql.Close()
+	db.pool.Close()
+	return err
+}
+
+// conn is where every query begins: in the transaction of the context when
+// there is one, else on a connection of its own.
+func (db *DB) conn(ctx context.Context) *gorm.DB {
+	if tx := db.transaction(ctx); tx != nil {
+		return tx.WithContext(ctx)
+	}
+	return db.gorm.WithContext(ctx)
+}
+
+// Check asks the database whether it answers, within ctx. That the pool is
+// exhausted does not mean that the database is lost: then a connection of its
+// own asks.
+func (db *DB) Check(ctx context.Context) error {
+	err := db.conn(ctx).Exec("SELECT 1").Error
+	if errors.Is(err, errPoolExhausted) {
+		err = db.checkAside(ctx)
+	}
+	return translate(ctx, err)
+}
+
+func (db *DB) checkAside(ctx context.Context) (err error) {
+	conn, err := pgx.ConnectConfig(ctx, db.pool.Config().ConnConfig)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
+	return conn.Ping(ctx)
+}
+
+// errPoolExhausted is the cause when no connection came free in time.
+var errPoolExhausted = errors.New("database pool exhausted")
+
+// impatientConnector gives up early when no connection comes free: a request
+// that queues for its whole deadline helps nobody, and 503 tells the load
+// balancer and the client the truth.
+type impatientConnector struct {
+	driver.Connector
+	pool    *pgxpool.Pool
+	timeout time.Duration
+}
+
+// Connect takes a connection from the pool.
+func (c impatientConnector) Connect(ctx context.Context) (driver.Conn, error) {
+	wait, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	conn, err := c.Connector.Connect(wait)
+	if err != nil && wait.Err() != nil && ctx.Err() == nil {
+		s := c.pool.Stat()
+		return nil, fmt.Errorf("%w: none free within %s, %d of %d in use", errPoolExhausted, c.timeout, s.AcquiredConns(), s.MaxConns())
+	}
+	return conn, err
+}

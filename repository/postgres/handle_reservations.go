@@ -1,0 +1,60 @@
+package postgres
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"gorm.io/gorm/clause"
+
+	"github.com/profile-api/profile-api/domain"
+)
+
+// HandleReservations keeps released handles from others for a while.
+type HandleReservations struct{ db *DB }
+
+// NewHandleReservations makes the store.
+func NewHandleReservations(db *DB) *HandleReservations { return &HandleReservations{db} }
+
+// handleReservation is a row of handle_reservations.
+type handleReservation struct {
+	HandleHash    string `gorm:"primaryKey"`
+	ProfileID     string
+	ReservedUntil time.Time
+}
+
+// TableName tells GORM the table.
+func (handleReservation) TableName() string { return "handle_reservations" }
+
+// Lock makes other changes of these handles wait until the transaction ends.
+// Two people who swap handles would otherwise wait for each other on the unique
+// index. The locks are taken in one order, whatever the arguments'.
+func (s *HandleReservations) Lock(ctx context.Context, handles ...string) error {
+	var keys []int32
+	for _, h := range handles {
+		keys = append(keys, lockKey(domain.HandleKey(h)))
+	}
+	slices.Sort(keys)
+	for _, k := range slices.Compact(keys) {
+		if err := s.db.conn(ctx).Exec("SELECT pg_advisory_xact_lock(?, ?)", lockHandles, k).Error; err != nil {
+			return translate(ctx, err)
+		}
+	}
+	return nil
+}
+
+// HeldFromOthers tells whether one of the hashes is reserved at that moment for
+// somebody else than the profile.
+func (s *HandleReservations) HeldFromOthers(ctx context.Context, hashes []string, profileID string, at time.Time) (bool, error) {
+	var n int64
+	err := s.db.conn(ctx).Model(&handleReservation{}).
+		Where("handle_hash IN ? AND profile_id <> ? AND reserved_until > ?", hashes, profileID, at).Count(&n).Error
+	return n > 0, translate(ctx, err)
+}
+
+// Reserve keeps the handle for the profile until then, and replaces an earlier
+// reservation of the same handle.
+func (s *HandleReservations) Reserve(ctx context.Context, hash, profileID string, until time.Time) error {
+	row := handleReservation{HandleHash: hash, ProfileID: profileID, ReservedUntil: until}
+	return translate(ctx, s.db.conn(ctx).Clauses(clause.OnConflict{UpdateAll: true}).Create(&row).Error)
+}

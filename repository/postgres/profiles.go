@@ -1,0 +1,115 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"github.com/profile-api/profile-api/domain"
+)
+
+// handleKey is the unique index over handles whatever their case.
+const handleKey = "profiles_handle_key"
+
+// Profiles keeps profiles.
+type Profiles struct{ db *DB }
+
+// NewProfiles makes the store.
+func NewProfiles(db *DB) *Profiles { return &Profiles{db} }
+
+// ByClerkID gives a person's profile, or an error of kind NotFound.
+func (s *Profiles) ByClerkID(ctx context.Context, clerkUserID string) (*domain.Profile, error) {
+	return s.one(ctx, s.db.conn(ctx).Where("clerk_user_id = ?", clerkUserID))
+}
+
+// ByClerkIDForUpdate also locks the row until the transaction ends.
+func (s *Profiles) ByClerkIDForUpdate(ctx context.Context, clerkUserID string) (*domain.Profile, error) {
+	locked := s.db.conn(ctx).Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate})
+	return s.one(ctx, locked.Where("clerk_user_id = ?", clerkUserID))
+}
+
+// ByHandle finds a profile whatever the case of the handle, or gives an error of kind NotFound.
+func (s *Profiles) ByHandle(ctx context.Context, handle string) (*domain.Profile, error) {
+	return s.one(ctx, s.db.conn(ctx).Where(`lower(handle COLLATE "C") = ?`, domain.HandleKey(handle)))
+}
+
+func (s *Profiles) one(ctx context.Context, query *gorm.DB) (*domain.Profile, error) {
+	var p domain.Profile
+	if err := query.Take(&p).Error; err != nil {
+		return nil, translate(ctx, err)
+	}
+	return &p, nil
+}
+
+// Insert writes a new profile, unless its Clerk id, handle or id is there: then
+// it gives false and no error. It waits for a transaction in flight that
+// decides that. No conflict target is named, because one beside a second unique
+// index would still fail on the other.
+func (s *Profiles) Insert(ctx context.Context, p *domain.Profile) (bool, error) {
+	res := s.db.conn(ctx).Clauses(clause.OnConflict{DoNothing: true}).Create(p)
+	return res.RowsAffected == 1, translate(ctx, res.Error)
+}
+
+// Update writes the named fields (their JSON names), updated_at and version
+// where the stored version is p.Version-1, and reads the row back into p.
+// Errors: handle-taken; kind Conflict when that version is gone.
+func (s *Profiles) Update(ctx context.Context, p *domain.Profile, changed []string) error {
+	columns := map[string]any{"version": p.Version, "updated_at": p.UpdatedAt}
+	for _, name := range changed {
+		value, err := profileColumn(p, name)
+		if err != nil {
+			return errInternal.WithCause(err)
+		}
+		columns[name] = value
+	}
+	var stored domain.Profile
+	res := s.db.conn(ctx).Model(&stored).Clauses(clause.Returning{}).
+		Where("id = ? AND version = ?", p.ID, p.Version-1).Updates(columns)
+	if res.Error != nil {
+		return translate(ctx, res.Error)
+	}
+	if res.RowsAffected == 0 {
+		return errConflict
+	}
+	*p = stored
+	return nil
+}
+
+// profileColumn gives the value of a column that Update may write. A map is
+// needed because GORM skips the zero fields of a struct and so clears nothing.
+func profileColumn(p *domain.Profile, name string) (any, error) {
+	switch name {
+	case "handle":
+		return p.Handle, nil
+	case "display_name":
+		return p.DisplayName, nil
+	case "bio":
+		return p.Bio, nil
+	case "banner_url":
+		return p.BannerURL, nil
+	case "location":
+		return p.Location, nil
+	case "theme_color":
+		return p.ThemeColor, nil
+	case "locale":
+		return p.Locale, nil
+	case "time_zone":
+		return p.TimeZone, nil
+	case "visibility":
+		return p.Visibility, nil
+	case "links":
+		return jsonText(p.Links)
+	case "metadata":
+		return string(p.Metadata), nil
+	}
+	return nil, fmt.Errorf("profile has no writable field %q", name)
+}
+
+// jsonText is a string, which every query mode of pgx sends right to a jsonb column.
+func jsonText(v any) (string, error) {
+	b, err := json.Marshal(v)
+	return string(b), err
+}

@@ -1,0 +1,71 @@
+package usecase
+
+import (
+	"context"
+	"errors"
+
+	"github.com/profile-api/profile-api/domain"
+)
+
+// handleAttempts bounds how often a taken random handle is drawn anew. With 80
+// random bits the second draw is never needed; more misses are a broken generator.
+const handleAttempts = 8
+
+// provision creates the caller's profile with preferences and audit event, or
+// gives the one that somebody else created meanwhile.
+//
+// Locks are taken in one order by everybody, so that none can wait in a circle:
+// the identity (shared by creations, exclusive for an erasure), then the unique
+// keys of profiles, then rows that hang on the new profile alone. Because the
+// mark of an erasure is looked up under the identity's lock, a creation either
+// sees it or is itself over, and can be erased, before the erasure begins.
+func (s *Profiles) provision(ctx context.Context, caller domain.Caller) (*domain.Profile, error) {
+	var p *domain.Profile
+	err := s.deps.Tx.WithinTx(ctx, func(ctx context.Context) error {
+		if err := s.deps.Identities.LockForCreation(ctx, caller.UserID); err != nil {
+			return err
+		}
+		erased, err := s.deps.Identities.Erased(ctx, s.deps.Hashes.Candidates(domain.PurposeErasedIdentity, caller.UserID))
+		if err != nil {
+			return err
+		}
+		if erased {
+			return errAccountErased
+		}
+		var created bool
+		if p, created, err = s.insertProfile(ctx, caller.UserID); err != nil || !created {
+			return err
+		}
+		if err := s.deps.Preferences.Insert(ctx, domain.DefaultPreferences(p.ID, p.CreatedAt)); err != nil {
+			return err
+		}
+		return s.deps.Audit.Append(ctx, domain.OwnAuditEvent(domain.ActionProfileCreated, p.ID, caller, s.deps.Hashes, nil, p.CreatedAt))
+	})
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// insertProfile tells whether it created the profile that it returns.
+func (s *Profiles) insertProfile(ctx context.Context, clerkUserID string) (*domain.Profile, bool, error) {
+	for range handleAttempts {
+		handle, err := s.deps.NewHandle()
+		if err != nil {
+			return nil, false, err
+		}
+		p := domain.NewProfile(clerkUserID, handle, s.deps.Clock.Now())
+		created, err := s.deps.Profiles.Insert(ctx, p)
+		if err != nil || created {
+			return p, created, err
+		}
+		// Either the person's profile is there now, or the handle was taken.
+		p, err = s.deps.Profiles.ByClerkID(ctx, clerkUserID)
+		if !errors.Is(err, domain.NotFound) {
+			return p, false, err
+		}
+	}
+	return nil, false, errNoFreeHandle
+}
+
+var errNoFreeHandle = domain.NewError(domain.Internal, domain.CodeInternal, "No handle could be found for a new profile.")

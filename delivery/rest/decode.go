@@ -1,0 +1,100 @@
+package rest
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/labstack/echo/v4"
+
+	"github.com/profile-api/profile-api/domain"
+)
+
+// member is one name with its value as sent.
+type member struct {
+	name  string
+	value jsontext.Value
+}
+
+// readObject reads the request's body strictly: one of the media types, not
+// compressed, UTF-8, one JSON object, no name twice at any depth, nothing after
+// it. Echo's own Bind would let a body override the path and take duplicates.
+// Errors: 413, 415, 400.
+func readObject(c echo.Context, mediaTypes ...string) (jsontext.Value, error) {
+	r := c.Request()
+	if err := checkMediaType(r.Header, mediaTypes); err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		var own *domain.Error
+		if errors.As(err, &own) || errors.Is(err, os.ErrDeadlineExceeded) || c.Request().Context().Err() != nil {
+			return nil, err
+		}
+		return nil, malformed("The body ended before it was complete.").WithCause(err)
+	}
+	value := jsontext.Value(body)
+	if value.Kind() != '{' || !value.IsValid() { // IsValid refuses duplicates, bad UTF-8, lone surrogates and trailing data
+		return nil, malformed("The body must be one JSON object in UTF-8, no name twice, with nothing after it.")
+	}
+	return value, nil
+}
+
+func checkMediaType(h http.Header, allowed []string) error {
+	if enc := h.Get(echo.HeaderContentEncoding); enc != "" && !strings.EqualFold(enc, "identity") {
+		return unsupported("The body must not be compressed.")
+	}
+	media, params, err := mime.ParseMediaType(h.Get(echo.HeaderContentType))
+	if err != nil || len(h.Values(echo.HeaderContentType)) != 1 || !slices.Contains(allowed, media) {
+		return unsupported("The body must be " + strings.Join(allowed, " or ") + ".")
+	}
+	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
+		return unsupported("The body must be in UTF-8.")
+	}
+	return nil
+}
+
+// members lists the members of a valid object in their order. A name that
+// differs from a known one, or from another, by case alone is refused: readers
+// that fold case would take it for that one.
+func members(object jsontext.Value, known []string) ([]member, error) {
+	dec := jsontext.NewDecoder(bytes.NewReader(object))
+	if _, err := dec.ReadToken(); err != nil {
+		return nil, malformed("The body must be one JSON object.").WithCause(err)
+	}
+	var list []member
+	for dec.PeekKind() != '}' {
+		token, err := dec.ReadToken()
+		if err != nil {
+			return nil, malformed("The body cannot be read.").WithCause(err)
+		}
+		name := token.String() // before ReadValue: the token's memory is reused
+		value, err := dec.ReadValue()
+		if err != nil {
+			return nil, malformed("The body cannot be read.").WithCause(err)
+		}
+		if caseVariant(name, known) || slices.ContainsFunc(list, func(m member) bool { return strings.EqualFold(m.name, name) }) {
+			return nil, malformed("The body has a name that differs from another one by its case alone.")
+		}
+		list = append(list, member{name, value.Clone()})
+	}
+	return list, nil
+}
+
+func caseVariant(name string, known []string) bool {
+	return !slices.Contains(known, name) && slices.ContainsFunc(known, func(k string) bool { return strings.EqualFold(k, name) })
+}
+
+func malformed(message string) *domain.Error {
+	return domain.NewError(domain.Malformed, domain.CodeMalformedRequest, message)
+}
+
+func unsupported(message string) *domain.Error {
+	return domain.NewError(domain.UnsupportedMedia, domain.CodeUnsupportedMediaType, message)
+}

@@ -1,0 +1,58 @@
+package rest
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"strconv"
+	"strings"
+
+	"github.com/profile-api/profile-api/domain"
+)
+
+// versionTag is the strong entity tag of a resource that counts its changes, such as "v3".
+func versionTag(version int64) string { return `"v` + strconv.FormatInt(version, 10) + `"` }
+
+// contentTag is the strong entity tag of a view that must not tell the version.
+func contentTag(body []byte) string {
+	sum := sha256.Sum256(body)
+	return `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
+}
+
+// parseIfMatch reads If-Match (RFC 9110, section 13.1.1). A tag that is weak, or
+// not one of ours, matches no version.
+func parseIfMatch(values []string) domain.IfMatch {
+	m := domain.IfMatch{Present: len(values) > 0}
+	for _, tag := range splitTags(values) {
+		if tag == "*" {
+			m.Any = true
+			continue
+		}
+		digits, ours := strings.CutPrefix(strings.Trim(tag, `"`), "v")
+		if v, err := strconv.ParseInt(digits, 10, 64); ours && err == nil && tag == versionTag(v) {
+			m.Versions = append(m.Versions, v)
+		}
+	}
+	return m
+}
+
+// noneMatch tells whether If-None-Match names the tag. The comparison is weak,
+// as the RFC asks.
+func noneMatch(values []string, etag string) bool {
+	for _, tag := range splitTags(values) {
+		if tag == "*" || strings.TrimPrefix(tag, "W/") == etag {
+			return true
+		}
+	}
+	return false
+}
+
+// splitTags may split at commas because none of our tags holds one.
+func splitTags(values []string) []string {
+	var tags []string
+	for _, t := range strings.Split(strings.Join(values, ","), ",") {
+		if t = strings.TrimSpace(t); t != "" {
+			tags = append(tags, t)
+		}
+	}
+	return tags
+}

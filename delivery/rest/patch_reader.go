@@ -1,0 +1,118 @@
+package rest
+
+import (
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/profile-api/profile-api/domain"
+)
+
+// patchReader takes the members of a merge patch apart and collects every fault
+// of shape, so that a client learns all of them at once. The rules of the values
+// are the domain's.
+type patchReader struct {
+	faults []domain.FieldError
+}
+
+func (p *patchReader) fault(pointer, code, detail string) {
+	p.faults = append(p.faults, domain.FieldError{Pointer: pointer, Code: code, Detail: detail})
+}
+
+func (p *patchReader) unknown(pointer string) {
+	p.fault(pointer, "unknown_field", "This field is unknown or cannot be changed here.")
+}
+
+// text reads a string or null.
+func (p *patchReader) text(pointer string, v jsontext.Value) domain.Opt[string] {
+	switch v.Kind() {
+	case 'n':
+		return domain.Null[string]()
+	case '"':
+		var s string
+		if err := json.Unmarshal(v, &s); err == nil {
+			return domain.Some(s)
+		}
+	}
+	p.fault(pointer, "wrong_type", "This must be a string or null.")
+	return domain.Opt[string]{}
+}
+
+// object reads an object or null, as sent.
+func (p *patchReader) object(pointer string, v jsontext.Value) domain.Opt[json.RawMessage] {
+	switch v.Kind() {
+	case 'n':
+		return domain.Null[json.RawMessage]()
+	case '{':
+		return domain.Some(json.RawMessage(v))
+	}
+	p.fault(pointer, "wrong_type", "This must be an object or null.")
+	return domain.Opt[json.RawMessage]{}
+}
+
+// links reads an array of {label, url} or null. The error is for a name that
+// varies by case, which makes the whole body malformed.
+func (p *patchReader) links(pointer string, v jsontext.Value) (domain.Opt[[]domain.Link], error) {
+	switch v.Kind() {
+	case 'n':
+		return domain.Null[[]domain.Link](), nil
+	case '[':
+	default:
+		p.fault(pointer, "wrong_type", "This must be an array or null.")
+		return domain.Opt[[]domain.Link]{}, nil
+	}
+	var items []json.RawMessage
+	if err := json.Unmarshal(v, &items); err != nil {
+		return domain.Opt[[]domain.Link]{}, malformed("The body cannot be read.").WithCause(err)
+	}
+	links := make([]domain.Link, 0, len(items))
+	for i, item := range items {
+		link, err := p.link(pointer+"/"+strconv.Itoa(i), jsontext.Value(item))
+		if err != nil {
+			return domain.Opt[[]domain.Link]{}, err
+		}
+		links = append(links, link)
+	}
+	return domain.Some(links), nil
+}
+
+var linkFields = []string{"label", "url"}
+
+func (p *patchReader) link(pointer string, v jsontext.Value) (domain.Link, error) {
+	if v.Kind() != '{' {
+		p.fault(pointer, "wrong_type", "This must be an object with label and url.")
+		return domain.Link{}, nil
+	}
+	list, err := members(v, linkFields)
+	if err != nil {
+		return domain.Link{}, err
+	}
+	values := map[string]string{}
+	for _, m := range list {
+		at := pointer + "/" + escapePointer(m.name)
+		if !slices.Contains(linkFields, m.name) {
+			p.unknown(at)
+			continue
+		}
+		if m.value.Kind() != '"' {
+			p.fault(at, "wrong_type", "This must be a string.")
+			values[m.name] = ""
+			continue
+		}
+		values[m.name] = p.text(at, m.value).Value
+	}
+	for _, f := range linkFields {
+		if _, ok := values[f]; !ok {
+			p.fault(pointer+"/"+f, "required", "This must be given.")
+		}
+	}
+	return domain.Link{Label: values["label"], URL: values["url"]}, nil
+}
+
+// escapePointer writes a name as a token of a JSON Pointer (RFC 6901, section 3).
+func escapePointer(name string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
+}

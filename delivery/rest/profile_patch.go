@@ -1,0 +1,57 @@
+package rest
+
+import (
+	"slices"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/profile-api/profile-api/domain"
+)
+
+const mimeMergePatch = "application/merge-patch+json"
+
+// profilePatchFields are the fields that a person may write of their own
+// profile. A field that is not listed cannot be assigned, whatever is stored.
+var profilePatchFields = []string{
+	"handle", "display_name", "bio", "banner_url", "location", "links",
+	"theme_color", "locale", "time_zone", "visibility", "metadata",
+}
+
+// readProfilePatch reads the body of PATCH /v1/profiles/me, a merge patch (RFC
+// 7396). Errors: 400, 413, 415; 422 with every fault of shape.
+func readProfilePatch(c echo.Context) (domain.ProfilePatch, error) {
+	var patch domain.ProfilePatch
+	object, err := readObject(c, mimeMergePatch, echo.MIMEApplicationJSON)
+	if err != nil {
+		return patch, err
+	}
+	list, err := members(object, profilePatchFields)
+	if err != nil {
+		return patch, err
+	}
+	var p patchReader
+	texts := map[string]*domain.Opt[string]{
+		"handle": &patch.Handle, "display_name": &patch.DisplayName, "bio": &patch.Bio, "banner_url": &patch.BannerURL,
+		"location": &patch.Location, "theme_color": &patch.ThemeColor, "locale": &patch.Locale,
+		"time_zone": &patch.TimeZone, "visibility": &patch.Visibility,
+	}
+	for _, m := range list {
+		pointer := "/" + escapePointer(m.name)
+		switch {
+		case !slices.Contains(profilePatchFields, m.name):
+			p.unknown(pointer)
+		case m.name == "links":
+			if patch.Links, err = p.links(pointer, m.value); err != nil {
+				return patch, err
+			}
+		case m.name == "metadata":
+			patch.Metadata = p.object(pointer, m.value)
+		default:
+			*texts[m.name] = p.text(pointer, m.value)
+		}
+	}
+	if len(p.faults) > 0 {
+		return patch, domain.ValidationFailed(p.faults...)
+	}
+	return patch, nil
+}

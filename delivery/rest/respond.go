@@ -1,0 +1,40 @@
+package rest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+)
+
+// writeJSON encodes before it commits, so that a value that cannot be encoded
+// becomes a 500 and not half an answer.
+func writeJSON(c echo.Context, status int, mediaType string, v any) error {
+	body, err := encodeJSON(v)
+	if err != nil {
+		return err
+	}
+	return c.Blob(status, mediaType, body)
+}
+
+func encodeJSON(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false) // URLs stay readable; nosniff and the media type keep browsers from taking it for HTML
+	if err := enc.Encode(v); err != nil {
+		return nil, fmt.Errorf("encode the answer: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// writeConditional answers a read of one resource: 304 when the client has this
+// representation already (RFC 9110, section 13.1.2), else 200 with the body.
+func writeConditional(c echo.Context, etag string, v any) error {
+	c.Response().Header().Set("ETag", etag)
+	if noneMatch(c.Request().Header.Values("If-None-Match"), etag) {
+		return c.NoContent(http.StatusNotModified)
+	}
+	return writeJSON(c, http.StatusOK, echo.MIMEApplicationJSON, v)
+}

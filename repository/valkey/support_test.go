@@ -174,3 +174,20 @@ func run(t testing.TB, l *Limiter) {
 	}()
 	t.Cleanup(func() { cancel(); <-done })
 }
+
+// fetching tells whether permits are on their way.
+func (l *lease) fetching() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.flight != nil
+}
+
+// holding counts the permits at hand.
+func (l *lease) holding() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.clock.Now().Before(l.lapses) {
+		return 0
+	}
+	return l.held
+}

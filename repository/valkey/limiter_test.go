@@ -1,0 +1,455 @@
+package valkey
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/profile-api/profile-api/domain"
+)
+
+// These run on miniredis, whose time the test moves.
+
+func TestAllowReportsWhatTheQuotaHasLeft(t *testing.T) {
+	m := newMini(t)
+	l, _ := newTestLimiter(t, m.url(), LimiterOptions{
+		User: rate(3, 6*time.Second), IP: rate(2, 2*time.Second), Clock: m.clock, Budget: patient,
+	})
+	ctx := context.Background()
+	steps := []struct {
+		wait                time.Duration
+		policy              domain.RatePolicy
+		allowed             bool
+		remaining           int
+		resetAfter, retryIn time.Duration
+	}{
+		{0, domain.PolicyUser, true, 2, 2 * time.Second, 0},
+		{0, domain.PolicyUser, true, 1, 4 * time.Second, 0},
+		{0, domain.PolicyIP, true, 1, time.Second, 0}, // another policy, another count
+		{0, domain.PolicyUser, true, 0, 6 * time.Second, 0},
+		{0, domain.PolicyUser, false, 0, 6 * time.Second, 2 * time.Second},
+		{500 * time.Millisecond, domain.PolicyUser, false, 0, 5500 * time.Millisecond, 1500 * time.Millisecond},
+		{1600 * time.Millisecond, domain.PolicyUser, true, 0, 5900 * time.Millisecond, 0},
+		{0, domain.PolicyIP, true, 1, time.Second, 0},
+	}
+	for i, s := range steps {
+		m.advance(s.wait)
+		d := l.Allow(ctx, s.policy, "somebody")
+		wantRate := rate(3, 6*time.Second)
+		if s.policy == domain.PolicyIP {
+			wantRate = rate(2, 2*time.Second)
+		}
+		if d.Allowed != s.allowed || d.Policy != s.policy || d.Rate != wantRate || d.Remaining != s.remaining || d.Local {
+			t.Fatalf("step %d: %+v", i, d)
+		}
+		if (d.ResetAfter-s.resetAfter).Abs() > time.Millisecond || (d.RetryAfter-s.retryIn).Abs() > time.Millisecond {
+			t.Fatalf("step %d: reset after %s, want %s; retry after %s, want %s",
+				i, d.ResetAfter, s.resetAfter, d.RetryAfter, s.retryIn)
+		}
+	}
+}
+
+func TestRetryAfterIsTheTruth(t *testing.T) {
+	m := newMini(t)
+	l, _ := newTestLimiter(t, m.url(), LimiterOptions{
+		User: rate(5, time.Minute), Global: rate(12, time.Minute), Clock: m.clock, Budget: patient,
+	})
+	for round := range 20 {
+		var d domain.RateDecision
+		for i := 0; ; i++ {
+			if d = l.Allow(context.Background(), domain.PolicyUser, strconv.Itoa(round)+"/"+strconv.Itoa(i)); !d.Allowed {
+				break
+			}
+		}
+		if d.Policy != domain.PolicyGlobal || d.RetryAfter <= 0 || d.RetryAfter > 5*time.Second {
+			t.Fatalf("round %d: %+v", round, d)
+		}
+		m.advance(d.RetryAfter - time.Millisecond)
+		if early := l.Allow(context.Background(), domain.PolicyUser, "early"+strconv.Itoa(round)); early.Allowed {
+			t.Fatalf("round %d: let through before its time", round)
+		}
+		m.advance(2 * time.Millisecond)
+		if due := l.Allow(context.Background(), domain.PolicyUser, "due"+strconv.Itoa(round)); !due.Allowed {
+			t.Fatalf("round %d: refused when its time had come: %+v", round, due)
+		}
+	}
+}
+
+func TestWhatTheOwnQuotaRefusesDoesNotCountUnderGlobal(t *testing.T) {
+	m := newMini(t)
+	l, _ := newTestLimiter(t, m.url(), LimiterOptions{
+		User: rate(2, time.Minute), Global: rate(6, time.Minute), Clock: m.clock, Budget: patient,
+	})
+	allowed := func(who string, tries int) (n int) {
+		for range tries {
+			if l.Allow(context.Background(), domain.PolicyUser, who).Allowed {
+				n++
+			}
+		}
+		return n
+	}
+	// Had the refused ones counted, nothing would be left for the others.
+	for _, who := range []string{"a", "b", "c"} {
+		if n := allowed(who, 50); n != 2 {
+			t.Fatalf("%s: %d allowed, want 2", who, n)
+		}
+	}
+	d := l.Allow(context.Background(), domain.PolicyUser, "d")
+	if d.Allowed || d.Policy != domain.PolicyGlobal || d.Rate != rate(6, time.Minute) || d.Remaining != 0 {
+		t.Fatalf("the seventh: %+v", d)
+	}
+	if d.RetryAfter <= 0 || d.RetryAfter > 10*time.Second || d.ResetAfter <= 50*time.Second {
+		t.Errorf("retry after %s, reset after %s", d.RetryAfter, d.ResetAfter)
+	}
+}
+
+func TestQuotasRefillEvenly(t *testing.T) {
+	m := newMini(t)
+	l, _ := newTestLimiter(t, m.url(), LimiterOptions{User: rate(60, time.Minute), Clock: m.clock, Budget: patient})
+	burst := func() (n int) {
+		for l.Allow(context.Background(), domain.PolicyUser, "a").Allowed {
+			n++
+		}
+		return n
+	}
+	if n := burst(); n != 60 {
+		t.Fatalf("first burst: %d, want 60", n)
+	}
+	for second := range 10 {
+		m.advance(time.Second + time.Millisecond)
+		if n := burst(); n != 1 {
+			t.Fatalf("second %d: %d more, want 1", second, n)
+		}
+	}
+	m.advance(10 * time.Second)
+	if n := burst(); n != 10 {
+		t.Fatalf("after ten seconds: %d, want 10", n)
+	}
+}
+
+func TestASwitchedOffPolicyAsksNobody(t *testing.T) {
+	m := newMini(t)
+	l, trips := newTestLimiter(t, m.url(), LimiterOptions{Clock: m.clock, Budget: patient})
+	for range 10 {
+		d := l.Allow(trips.mark(), domain.PolicyUser, "a")
+		if want := (domain.RateDecision{Allowed: true, Policy: domain.PolicyUser}); d != want {
+			t.Fatalf("got %+v, want %+v", d, want)
+		}
+	}
+	if n := trips.requests(); n != 0 {
+		t.Errorf("%d round trips", n)
+	}
+}
+
+func TestAPolicySwitchedOffStillCountsUnderGlobal(t *testing.T) {
+	m := newMini(t)
+	l, _ := newTestLimiter(t, m.url(), LimiterOptions{Global: rate(3, time.Minute), Clock: m.clock, Budget: patient})
+	for i := range 3 {
+		if d := l.Allow(context.Background(), domain.PolicyIP, "a"); !d.Allowed || !d.Rate.Unlimited() {
+			t.Fatalf("request %d: %+v", i, d)
+		}
+	}
+	if d := l.Allow(context.Background(), domain.PolicyIP, "a"); d.Allowed || d.Policy != domain.PolicyGlobal {
+		t.Fatalf("the fourth: %+v", d)
+	}
+}
+
+func TestAnUnknownPolicyIsNotUnlimited(t *testing.T) {
+	m := newMini(t)
+	l, _ := newTestLimiter(t, m.url(), LimiterOptions{IP: rate(1, time.Minute), Clock: m.clock, Budget: patient})
+	l.Allow(context.Background(), "typo", "a")
+	if d := l.Allow(context.Background(), "typo", "a"); d.Allowed {
+		t.Errorf("an unknown policy went unlimited: %+v", d)
+	}
+}
+
+func TestAKnownRefusalCostsNoRoundTrip(t *testing.T) {
+	m := newMini(t)
+	l, trips := newTestLimiter(t, m.url(), LimiterOptions{
+		User: rate(1, 10*time.Second), Clock: m.clock, Budget: patient,
+	})
+	allow := func() domain.RateDecision { return l.Allow(trips.mark(), domain.PolicyUser, "a") }
+	allow()
+	allow()
+	trips.reset()
+	for i := range 9 {
+		m.advance(time.Second)
+		left := time.Duration(9-i) * time.Second
+		if d := allow(); d.Allowed || d.Policy != domain.PolicyUser ||
+			(d.RetryAfter-left).Abs() > time.Millisecond || (d.ResetAfter-left).Abs() > time.Millisecond {
+			t.Fatalf("after %d s: %+v", i+1, d)
+		}
+	}
+	if n := trips.requests(); n != 0 {
+		t.Errorf("%d round trips to be told the same again", n)
+	}
+	m.advance(time.Second + time.Millisecond)
+	if d := allow(); !d.Allowed {
+		t.Errorf("refused beyond its time: %+v", d)
+	}
+	if n := trips.requests(); n != 1 {
+		t.Errorf("%d round trips, want 1", n)
+	}
+}
+
+func TestAKnownGlobalRefusalCostsNoRoundTripAndNoQuotaOfOnesOwn(t *testing.T) {
+	m := newMini(t)
+	l, trips := newTestLimiter(t, m.url(), LimiterOptions{
+		User: rate(5, time.Minute), Global: rate(2, 20*time.Second), Clock: m.clock, Budget: patient,
+	})
+	for range 3 {
+		l.Allow(context.Background(), domain.PolicyUser, "a")
+	}
+	trips.reset()
+	for range 50 {
+		if d := l.Allow(trips.mark(), domain.PolicyUser, "b"); d.Allowed || d.Policy != domain.PolicyGlobal {
+			t.Fatalf("%+v", d)
+		}
+	}
+	if n := trips.requests(); n != 0 {
+		t.Errorf("%d round trips", n)
+	}
+	m.advance(10*time.Second + time.Millisecond)
+	if d := l.Allow(context.Background(), domain.PolicyUser, "b"); !d.Allowed || d.Remaining != 4 {
+		t.Errorf("%+v, want 4 remaining of its own", d)
+	}
+}
+
+// TestTheOrdinaryRequestMakesOneRoundTrip is about the path of a busy replica:
+// its own count is asked, the global permit is at hand.
+func TestTheOrdinaryRequestMakesOneRoundTrip(t *testing.T) {
+	m := newMini(t)
+	l, trips := newTestLimiter(t, m.url(), LimiterOptions{
+		User: rate(100, time.Minute), Global: rate(10_000, time.Minute), Clock: m.clock, Budget: patient,
+	})
+	l.probe(context.Background()) // loads the scripts, as Run does at the start
+	settle := func() { eventually(t, "the fetch landed", func() bool { return !l.lease.fetching() }) }
+	l.Allow(context.Background(), domain.PolicyUser, "first") // finds no permit yet
+	settle()
+	for i := range 1000 {
+		trips.reset()
+		held := l.lease.holding()
+		if d := l.Allow(trips.mark(), domain.PolicyUser, strconv.Itoa(i)); !d.Allowed || d.Local {
+			t.Fatalf("request %d: %+v", i, d)
+		}
+		if n := trips.ownCount(); n != 1 {
+			t.Fatalf("request %d made %d round trips", i, n)
+		}
+		if held == 0 {
+			t.Fatalf("request %d found no permit at hand", i)
+		}
+		settle()
+		m.advance(time.Millisecond)
+	}
+}
+
+// TestAQuietReplicaHoardsNothing: a request now and then must not take more
+// than it needs, or many quiet replicas would use up the quota between them.
+func TestAQuietReplicaHoardsNothing(t *testing.T) {
+	m := newMini(t)
+	l, trips := newTestLimiter(t, m.url(), LimiterOptions{
+		User: rate(100, time.Minute), Global: rate(10_000, time.Minute), Clock: m.clock, Budget: patient,
+	})
+	settle := func() { eventually(t, "the fetch landed", func() bool { return !l.lease.fetching() }) }
+	l.Allow(context.Background(), domain.PolicyUser, "a")
+	settle()
+	trips.reset()
+	for range 20 {
+		m.advance(2 * time.Second)
+		l.Allow(context.Background(), domain.PolicyUser, "a")
+		settle()
+		if n := l.lease.holding(); n > 1 {
+			t.Fatalf("holds %d permits", n)
+		}
+	}
+	if n := trips.forKey("global"); n != 20 {
+		t.Errorf("%d leases for 20 requests", n)
+	}
+	m.advance(leaseLife)
+	if n := l.lease.holding(); n != 0 {
+		t.Errorf("%d permits outlived their lease", n)
+	}
+}
+
+func TestARequestThatWasGivenUpIsNoFailureOfTheServer(t *testing.T) {
+	m := newMini(t)
+	l, _ := newTestLimiter(t, m.url(), LimiterOptions{
+		User: rate(10, time.Minute), Global: rate(100, time.Minute), Clock: m.clock, Budget: patient,
+	})
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	for i := range 10 {
+		if d := l.Allow(gone, domain.PolicyUser, "a"); !d.Allowed || d.Local || d.Remaining != 9-i {
+			t.Fatalf("request %d: %+v", i, d)
+		}
+	}
+	if l.Degraded() {
+		t.Error("requests given up by their clients made the server count as away")
+	}
+	if d := l.Allow(context.Background(), domain.PolicyUser, "a"); d.Allowed {
+		t.Error("giving up is a way around the limit")
+	}
+}
+
+// TestOneFailureFallsBackForOneRequest: an error in between is no absence.
+func TestOneFailureFallsBackForOneRequest(t *testing.T) {
+	m := newMini(t)
+	l, _ := newTestLimiter(t, m.url(), LimiterOptions{User: rate(10, time.Minute), Clock: m.clock, Budget: patient})
+	ctx := context.Background()
+	for i := range 20 {
+		m.SetError("LOADING in a moment")
+		if d := l.Allow(ctx, domain.PolicyUser, strconv.Itoa(i)); !d.Allowed || !d.Local {
+			t.Fatalf("failing: %+v", d)
+		}
+		m.SetError("")
+		if d := l.Allow(ctx, domain.PolicyUser, strconv.Itoa(i)); !d.Allowed || d.Local {
+			t.Fatalf("working: %+v", d)
+		}
+	}
+	if l.Degraded() {
+		t.Error("single failures added up to an absence")
+	}
+}
+
+func TestAServerThatOnlyRefusesCountsAsAwayAndIsFoundAgain(t *testing.T) {
+	m := newMini(t)
+	var log syncBuffer
+	l, trips := newTestLimiter(t, m.url(), LimiterOptions{
+		User: rate(10, time.Minute), Global: rate(15, time.Minute), Clock: m.clock, Budget: patient,
+		Logger: slog.New(slog.NewJSONHandler(&log, nil)),
+	})
+	ctx := context.Background()
+	m.SetError("OOM command not allowed")
+	for range failuresToTrip {
+		l.Allow(ctx, domain.PolicyUser, "a")
+	}
+	if !l.Degraded() {
+		t.Fatal("not away after failures in a row")
+	}
+	l.probe(ctx) // finds the server as it was
+	trips.reset()
+	allowed := failuresToTrip
+	for range 50 {
+		if d := l.Allow(trips.mark(), domain.PolicyUser, "a"); d.Allowed {
+			allowed++
+		} else if !d.Local || d.Policy != domain.PolicyUser || d.RetryAfter <= 0 {
+			t.Fatalf("%+v", d)
+		}
+	}
+	if allowed != 10 {
+		t.Errorf("%d allowed locally, the quota is 10", allowed)
+	}
+	for range 50 {
+		if l.Allow(ctx, domain.PolicyUser, "b").Allowed {
+			allowed++
+		}
+	}
+	if allowed != 15 {
+		t.Errorf("%d allowed locally in all, the global quota is 15", allowed)
+	}
+	if n := trips.requests(); n != 0 {
+		t.Errorf("%d round trips to a server that is away", n)
+	}
+	m.SetError("")
+	l.probe(ctx)
+	if d := l.Allow(ctx, domain.PolicyUser, "a"); l.Degraded() || !d.Allowed || d.Local {
+		t.Errorf("after recovery: %+v", d)
+	}
+	if got := strings.Count(log.String(), "\n"); got != 2 {
+		t.Errorf("%d log lines, want one for each change:\n%s", got, log.String())
+	}
+}
+
+// TestRecoveryForgetsWhatWasLearntBefore: the server may have come back empty.
+func TestRecoveryForgetsWhatWasLearntBefore(t *testing.T) {
+	m := newMini(t)
+	l, _ := newTestLimiter(t, m.url(), LimiterOptions{
+		User: rate(1, time.Hour), Global: rate(2, time.Hour), Clock: m.clock, Budget: patient,
+	})
+	ctx := context.Background()
+	for _, who := range []string{"a", "a", "b", "c"} {
+		l.Allow(ctx, domain.PolicyUser, who)
+	}
+	if d := l.Allow(ctx, domain.PolicyUser, "c"); d.Allowed || d.Policy != domain.PolicyGlobal {
+		t.Fatalf("global is not known to refuse: %+v", d)
+	}
+	m.SetError("gone")
+	for range 2 * failuresToTrip {
+		l.Allow(ctx, domain.PolicyUser, strconv.Itoa(int(m.clock.Now().UnixNano())))
+		l.probe(ctx)
+	}
+	if !l.Degraded() {
+		t.Fatal("not away")
+	}
+	m.FlushAll()
+	m.SetError("")
+	l.probe(ctx)
+	if d := l.Allow(ctx, domain.PolicyUser, "a"); !d.Allowed || d.Local {
+		t.Errorf("an old refusal outlived the server's memory of it: %+v", d)
+	}
+}
+
+func TestBreaker(t *testing.T) {
+	boom := errors.New("boom")
+	var b breaker
+	first, present := b.enter()
+	if !present || b.failed(first, boom) || b.failed(first, boom) {
+		t.Fatal("tripped too early")
+	}
+	b.succeeded(first)
+	if b.failed(first, boom) || b.failed(first, boom) || !b.failed(first, boom) {
+		t.Fatal("three failures in a row must trip, once")
+	}
+	away, present := b.enter()
+	if present || b.failed(first, boom) || b.failed(away, boom) || b.recovered(first) {
+		t.Fatal("an absence neither begins twice nor ends for a stale reason")
+	}
+	if !b.recovered(away) || b.recovered(away) {
+		t.Fatal("an absence ends once")
+	}
+	second, present := b.enter()
+	if !present || second == first {
+		t.Fatal("a return is a new epoch")
+	}
+	for range 10 {
+		if b.failed(first, boom) {
+			t.Fatal("a failure from before the absence counted after it")
+		}
+	}
+}
+
+func TestNewLimiterRefusesWhatIsNoRate(t *testing.T) {
+	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"})
+	t.Cleanup(func() { _ = client.Close() })
+	for _, r := range []domain.Rate{rate(-1, time.Minute), rate(1, 0), rate(0, time.Minute), rate(10, -time.Second), rate(10, 9)} {
+		if _, err := NewLimiter(client, LimiterOptions{User: r}); err == nil {
+			t.Errorf("took %d per %s", r.Quota, r.Period)
+		}
+	}
+}
+
+// syncBuffer is a buffer that many goroutines may write to.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}

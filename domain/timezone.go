@@ -9,7 +9,7 @@ import (
 // some systems hold more than zones; what is accepted must not depend on them.
 // The program embeds the database (time/tzdata) for machines without any.
 func knownTimeZone(s string) bool {
-	if s == "" || len(s) > 64 || !isAlpha(s[0]) {
+	if s == "" || len(s) > 64 || !isAlpha(s[0]) || strings.HasSuffix(s, "/") || strings.Contains(s, "//") {
 		return false
 	}
 	for i := range len(s) {

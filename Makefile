@@ -32,8 +32,9 @@ test: need-go need-cc ## Run all tests with the race detector, on servers of the
 	go test -race -shuffle=on -count=1 -timeout 15m $(ARGS) $(PKG)
 
 .PHONY: lint
-lint: need-go $(LINT) ## Check style, the dependency rule, and that production links no stand-in
+lint: need-go $(LINT) ## Check the code, the dependency rule, and that production links no stand-in
 	@$(LINT) run
+	@internal/tools/prove-lint-rules $(LINT)
 	@internal/tools/production-purity
 
 .PHONY: check

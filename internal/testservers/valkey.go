@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"sync"
@@ -59,11 +60,17 @@ func redisScheme(url string) string {
 }
 
 func pingValkey(ctx context.Context, url string) error {
-	client, err := valkeyClient(url)
+	options, err := redis.ParseURL(url)
 	if err != nil {
 		return err
 	}
-	return errors.Join(client.Ping(ctx).Err(), client.Close())
+	// The client logs each dial that fails, which is most of them while a server starts.
+	connection, err := new(net.Dialer).DialContext(ctx, "tcp", options.Addr)
+	if err != nil {
+		return err
+	}
+	client := redis.NewClient(options)
+	return errors.Join(connection.Close(), client.Ping(ctx).Err(), client.Close())
 }
 
 func valkeyClient(url string) (*redis.Client, error) {

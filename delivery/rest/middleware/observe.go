@@ -26,9 +26,10 @@ const PurposeLogUser = "log-user"
 func Observe(log *slog.Logger, m *Metrics, hashes domain.Pseudonymizer, clock usecase.Clock) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			start := clock.Now()
+			start, client := clock.Now(), c.Request().Context()
 			err := next(c)
-			gone := err != nil && clientGone(c)
+			// The context from before the deadline layer, which ends its own when it returns.
+			gone := err != nil && errors.Is(client.Err(), context.Canceled)
 			if err != nil && !gone {
 				c.Error(err)
 			}
@@ -66,8 +67,4 @@ func levelFor(status int, health bool) slog.Level {
 		return slog.LevelError
 	}
 	return slog.LevelInfo
-}
-
-func clientGone(c echo.Context) bool {
-	return errors.Is(c.Request().Context().Err(), context.Canceled)
 }

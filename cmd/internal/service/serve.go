@@ -1,0 +1,98 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/profile-api/profile-api/config"
+	"github.com/profile-api/profile-api/usecase"
+)
+
+const (
+	headerTimeout  = 5 * time.Second  // a client gets this long for its headers
+	idleTimeout    = 75 * time.Second // longer than the usual load balancer's 60 s, so that it closes first
+	answerGrace    = 10 * time.Second // beyond the longest deadline, to write the 504
+	maxHeaderBytes = 32 << 10         // a token may have 8 KiB; the rest is headroom for proxies
+)
+
+// serve answers on both addresses until ctx ends. Then: readiness off, wait for
+// the load balancers to notice, stop accepting, finish what is in flight.
+func serve(ctx context.Context, s *config.Settings, log *slog.Logger, health *usecase.Health, handlers map[string]http.Handler) error {
+	listeners, err := listen(ctx, handlers)
+	if err != nil {
+		return err
+	}
+	servers := make(map[string]*http.Server, len(handlers))
+	failed := make(chan error, len(handlers))
+	for addr, handler := range handlers {
+		srv := newServer(s, log, closeWhileDraining(health, handler))
+		if addr == s.OpsAddr {
+			srv.WriteTimeout = 0 // a CPU profile takes as long as was asked for
+		}
+		servers[addr] = srv
+		go func() {
+			if err := srv.Serve(listeners[addr]); !errors.Is(err, http.ErrServerClosed) {
+				failed <- fmt.Errorf("serve on %s: %w", addr, err)
+			}
+		}()
+	}
+	log.LogAttrs(ctx, slog.LevelInfo, "serving",
+		slog.String("http_addr", listeners[s.HTTPAddr].Addr().String()), slog.String("ops_addr", listeners[s.OpsAddr].Addr().String()))
+
+	var fault error
+	select {
+	case fault = <-failed:
+		log.LogAttrs(ctx, slog.LevelError, "listener failed", slog.String("cause", fault.Error()))
+	case <-ctx.Done():
+	}
+	health.Drain()
+	log.LogAttrs(ctx, slog.LevelInfo, "draining", slog.Duration("delay", s.ShutdownDrainDelay))
+	if fault == nil {
+		time.Sleep(s.ShutdownDrainDelay)
+	}
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.ShutdownTimeout)
+	defer cancel()
+	// The API first: metrics stay readable until the last request is done.
+	err = errors.Join(fault, stop(bounded, servers[s.HTTPAddr]), stop(bounded, servers[s.OpsAddr]))
+	log.LogAttrs(ctx, slog.LevelInfo, "stopped", slog.Bool("clean", err == nil))
+	return err
+}
+
+// stop finishes what is in flight, and cuts it off when the time is over.
+func stop(ctx context.Context, srv *http.Server) error {
+	if err := srv.Shutdown(ctx); err != nil {
+		return errors.Join(fmt.Errorf("shut down: %w", err), srv.Close())
+	}
+	return nil
+}
+
+// newServer sets every timeout: net/http's own are all unlimited. The
+// request's own deadline, in the chain, is shorter than these.
+func newServer(s *config.Settings, log *slog.Logger, handler http.Handler) *http.Server {
+	longest := max(s.RequestTimeout, s.AdminRequestTimeout) + answerGrace
+	return &http.Server{
+		Handler:                      handler,
+		ReadHeaderTimeout:            headerTimeout,
+		ReadTimeout:                  longest,
+		WriteTimeout:                 longest,
+		IdleTimeout:                  idleTimeout,
+		MaxHeaderBytes:               maxHeaderBytes,
+		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelDebug), // what clients do wrong on the wire
+		DisableGeneralOptionsHandler: true,                                              // OPTIONS * goes through the chain too
+	}
+}
+
+// closeWhileDraining asks clients to open their next connection elsewhere, so
+// that none is cut off between two requests.
+func closeWhileDraining(health *usecase.Health, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if health.Draining() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
+}

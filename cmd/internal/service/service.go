@@ -1,0 +1,196 @@
+// Package service is the composition root: the one place where the parts are
+// wired together. The production program and the local stack both start it, so
+// that what is tried at home is what runs.
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/profile-api/profile-api/config"
+	"github.com/profile-api/profile-api/delivery/ops"
+	"github.com/profile-api/profile-api/delivery/rest"
+	"github.com/profile-api/profile-api/delivery/rest/middleware"
+	"github.com/profile-api/profile-api/domain"
+	"github.com/profile-api/profile-api/repository/clerk"
+	"github.com/profile-api/profile-api/repository/disk"
+	"github.com/profile-api/profile-api/repository/postgres"
+	"github.com/profile-api/profile-api/repository/valkey"
+	"github.com/profile-api/profile-api/usecase"
+)
+
+// systemClock is the only clock of the running program.
+type systemClock struct{}
+
+func (systemClock) Now() time.Time { return time.Now() }
+
+// Run serves until ctx ends, then drains and returns. It starts without a
+// database, Valkey or Clerk and becomes ready when they come. The error is about
+// settings or addresses that cannot be used, or a shutdown that took too long.
+func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
+	clock := systemClock{}
+	hashes := domain.NewPseudonymizer(s.SecretKey.Reveal(), reveal(s.SecretKeyFallbacks)...)
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	// PostgreSQL: profiles, preferences, audit.
+	db, err := postgres.Open(ctx, DatabaseOptions(s, log))
+	if err != nil {
+		return err
+	}
+	defer closing(ctx, log, "database", db.Close)
+	migrator, err := db.Migrator()
+	if err != nil {
+		return err
+	}
+	defer closing(ctx, log, "migrator", migrator.Close)
+
+	// Valkey: the counts that replicas share.
+	cache, err := valkey.NewClient(s.ValkeyURL.Reveal(), valkey.ClientOptions{Logger: log})
+	if err != nil {
+		return err
+	}
+	defer closing(ctx, log, "valkey", cache.Close)
+	limiter, err := valkey.NewLimiter(cache, valkey.LimiterOptions{
+		User: rate(s.RateLimitUser), IP: rate(s.RateLimitIP), Global: rate(s.RateLimitGlobal), Clock: clock, Logger: log,
+	})
+	if err != nil {
+		return err
+	}
+
+	// Clerk: who is who.
+	keys, err := clerk.NewKeySet(clerk.KeySetOptions{
+		PEM: s.ClerkJWTKey, APIURL: s.ClerkAPIURL, SecretKey: s.ClerkSecretKey.Reveal(), Clock: clock, Logger: log,
+	})
+	if err != nil {
+		return err
+	}
+	gate, err := clerk.NewGate(keys, clerk.GateOptions{
+		Issuer: s.ClerkIssuer, AuthorizedParties: s.ClerkAuthorizedParties, AllowMissingAZP: s.ClerkAllowMissingAZP,
+		Audience: s.ClerkAudience, RoleClaim: s.ClerkRoleClaim, Clock: clock,
+	})
+	if err != nil {
+		return err
+	}
+
+	// Use cases.
+	profiles := usecase.NewProfiles(usecase.ProfilesDeps{
+		Tx: db, Profiles: postgres.NewProfiles(db), Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db),
+		Reservations: postgres.NewHandleReservations(db), Identities: postgres.NewIdentities(db), Clock: clock, Hashes: hashes,
+	})
+	health := usecase.NewHealth(usecase.HealthDeps{
+		Database: db, Cache: limiter, Migrations: migrator, Disk: disk.Meter{Path: s.DiskPath},
+		DiskMinPercent: float64(s.DiskMinFreePercent), Clock: clock, Log: log,
+	})
+
+	// The edge. Tracing and Sentry, when they come, are wired here: a tracer
+	// takes its parent from middleware.TraceFrom, Sentry hears of 5xx from the log.
+	metrics := middleware.NewMetrics(registry)
+	registry.MustRegister(poolCollector{db}, dependencyCollector{health, keys}, keyAge(keys))
+	api := rest.New(rest.Deps{
+		Profiles: profiles, Health: health, Verifier: gate, Limiter: limiter, Clock: clock, Hashes: hashes, Metrics: metrics, Log: log,
+		RequireHTTPS: s.Production(), AllowedHosts: s.AllowedHosts, CORSAllowedOrigins: s.CORSAllowedOrigins,
+		TrustedProxies: s.TrustedProxies, MaxBodyBytes: s.MaxBodyBytes, RequestTimeout: s.RequestTimeout,
+		AdminRequestTimeout: s.AdminRequestTimeout, RateLimitAdminBypass: s.RateLimitAdminBypass,
+	})
+
+	background := newGroup(ctx)
+	defer background.stop()
+	background.start(keys.Run)
+	background.start(limiter.Run)
+	if s.MigrateOnStart {
+		background.start(func(ctx context.Context) error { migrateWhenPossible(ctx, migrator, log); return nil })
+	}
+	return serve(ctx, s, log, health, map[string]http.Handler{s.HTTPAddr: api, s.OpsAddr: ops.Handler(registry)})
+}
+
+// DatabaseOptions are the pool's options as the settings say.
+func DatabaseOptions(s *config.Settings, log *slog.Logger) postgres.Options {
+	return postgres.Options{
+		URL: s.DatabaseURL.Reveal(), MaxOpen: s.DBMaxOpenConns, MaxIdle: s.DBMaxIdleConns,
+		ConnMaxLifetime: s.DBConnMaxLifetime, ConnMaxIdleTime: s.DBConnMaxIdleTime, ConnectTimeout: s.DBConnectTimeout,
+		StatementTimeout: s.DBStatementTimeout, LockTimeout: s.DBLockTimeout, IdleInTransactionTimeout: s.DBIdleInTransactionTimeout,
+		Logger: log,
+	}
+}
+
+func rate(r config.Rate) domain.Rate { return domain.Rate{Quota: r.Quota, Period: r.Period} }
+
+func reveal(secrets []config.Secret) []string {
+	out := make([]string, len(secrets))
+	for i, s := range secrets {
+		out[i] = s.Reveal()
+	}
+	return out
+}
+
+func closing(ctx context.Context, log *slog.Logger, what string, closeIt func() error) {
+	if err := closeIt(); err != nil {
+		log.LogAttrs(ctx, slog.LevelWarn, "closing failed", slog.String("what", what), slog.String("cause", err.Error()))
+	}
+}
+
+// group runs what works in the background until the service ends.
+type group struct {
+	ctx    context.Context //nolint:containedctx // the group's own life, not a request's
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+}
+
+// newGroup outlives ctx: what is in flight during the drain still needs keys and limits.
+func newGroup(ctx context.Context) *group {
+	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	return &group{ctx: own, cancel: cancel}
+}
+
+func (g *group) start(run func(context.Context) error) {
+	g.wg.Go(func() { _ = run(g.ctx) }) // they end with the context and have nothing to report
+}
+
+func (g *group) stop() {
+	g.cancel()
+	g.wg.Wait()
+}
+
+// migrateWhenPossible repeats until the schema is current: the database may come later.
+func migrateWhenPossible(ctx context.Context, m *postgres.Migrator, log *slog.Logger) {
+	for {
+		applied, err := m.Up(ctx)
+		if err == nil {
+			log.LogAttrs(ctx, slog.LevelInfo, "schema is current", slog.Int("applied", len(applied)))
+			return
+		}
+		log.LogAttrs(ctx, slog.LevelWarn, "migration failed, trying again", slog.String("cause", err.Error()))
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(2 * time.Second):
+		}
+	}
+}
+
+// listen opens every address before anything is served, so that a taken port
+// stops the start and not half of the service.
+func listen(ctx context.Context, addrs map[string]http.Handler) (map[string]net.Listener, error) {
+	listeners := map[string]net.Listener{}
+	for addr := range addrs {
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+		if err != nil {
+			for _, open := range listeners {
+				err = errors.Join(err, open.Close())
+			}
+			return nil, fmt.Errorf("listen on %s: %w", addr, err)
+		}
+		listeners[addr] = l
+	}
+	return listeners, nil
+}

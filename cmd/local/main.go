@@ -1,0 +1,56 @@
+// Command local is the zero set-up stack: the production server with an embedded
+// PostgreSQL, an in-process Valkey-compatible server and a stand-in for Clerk,
+// all on loopback. It is a program of its own so that the stand-in can never be
+// part of a production build.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	_ "time/tzdata" // IANA names must be known on a machine without a zone database
+)
+
+const usage = `local: profile-api with everything it needs, on this machine alone
+
+  go run ./cmd/local               start PostgreSQL, Valkey, the stand-in for Clerk and the API; Ctrl-C stops all
+  go run ./cmd/local token NAME    print a fresh session token for ada (admin), grace, alan or barbara
+  go run ./cmd/local clerk         only the stand-in for Clerk (docker compose uses it)
+
+PROFILE_API_LOCAL_DIR holds the data (default: your own data directory).
+HTTP_ADDR, OPS_ADDR and CLERK_ADDR move the listeners, LOG_LEVEL and RATE_LIMIT_* tune the API.
+`
+
+var errUsage = errors.New("usage")
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
+	err := run(ctx, os.Args[1:])
+	stop()
+	switch {
+	case err == nil:
+	case errors.Is(err, errUsage):
+		fmt.Fprint(os.Stderr, usage)
+		os.Exit(2)
+	default:
+		fmt.Fprintln(os.Stderr, "local:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	switch {
+	case len(args) == 0:
+		return runStack(ctx)
+	case len(args) == 2 && args[0] == "token":
+		return printToken(os.Stdout, strings.ToLower(args[1]))
+	case len(args) == 1 && args[0] == "clerk":
+		return runClerk(ctx)
+	}
+	return errUsage
+}

@@ -3,6 +3,7 @@ package valkey
 import (
 	"context"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -58,7 +59,7 @@ func (m *mini) url() string { return "redis://" + m.Addr() }
 // context it was called with, and all that touched a key.
 type trips struct {
 	mu    sync.Mutex
-	own   int
+	own   []time.Time // the deadlines they had
 	byKey map[string]int
 }
 
@@ -79,7 +80,8 @@ func (h *trips) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		h.mu.Lock()
 		if ctx.Value(tripKey{}) != nil {
-			h.own++
+			deadline, _ := ctx.Deadline()
+			h.own = append(h.own, deadline)
 		}
 		if args := cmd.Args(); len(args) > 3 { // EVALSHA sha 1 key
 			if key, ok := args[3].(string); ok {
@@ -94,13 +96,19 @@ func (h *trips) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 func (h *trips) ownCount() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.own
+	return len(h.own)
+}
+
+func (h *trips) ownDeadlines() []time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.own)
 }
 
 func (h *trips) reset() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.own = 0
+	h.own = nil
 	h.byKey = map[string]int{}
 }
 
@@ -131,9 +139,12 @@ func newTestLimiter(t testing.TB, url string, opts LimiterOptions) (*Limiter, *t
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = client.Close() })
+	if opts.Budget == patient {
+		client = client.WithTimeout(patient)
+	}
 	h := &trips{byKey: map[string]int{}}
 	client.AddHook(h)
-	t.Cleanup(func() { _ = client.Close() })
 	l, err := NewLimiter(client, opts)
 	if err != nil {
 		t.Fatal(err)

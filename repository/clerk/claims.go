@@ -178,15 +178,17 @@ func textAt(o object, path []string) string {
 }
 
 // factorAge reads the first number of fva: minutes since the first factor was
-// proven, or -1 for never. Whatever else is there says nothing.
+// proven, or -1 for never. Whatever else is there says nothing; what is no pair
+// of whole numbers the SDK refuses together with its token.
 func factorAge(fva jsontext.Value) *time.Duration {
-	var minutes []float64
-	if fva.Kind() != '[' || json.Unmarshal(fva, &minutes) != nil || len(minutes) == 0 {
+	var ages []jsontext.Value
+	if fva.Kind() != '[' || json.Unmarshal(fva, &ages) != nil || len(ages) == 0 {
 		return nil
 	}
-	if m := minutes[0]; m < 0 || m > maxFactorAge {
+	var minutes float64
+	if ages[0].Kind() != '0' || json.Unmarshal(ages[0], &minutes) != nil || minutes < 0 || minutes > maxFactorAge {
 		return nil
 	}
-	age := time.Duration(minutes[0] * float64(time.Minute))
+	age := time.Duration(minutes) * time.Minute
 	return &age
 }

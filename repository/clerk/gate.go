@@ -11,6 +11,7 @@ import (
 	clerksdk "github.com/clerk/clerk-sdk-go/v2"
 	"github.com/clerk/clerk-sdk-go/v2/jwt"
 	"github.com/go-jose/go-jose/v3"
+	josejwt "github.com/go-jose/go-jose/v3/jwt"
 	"github.com/profile-api/profile-api/domain"
 )
 
@@ -145,9 +146,12 @@ func (g *Gate) confirm(ctx context.Context, token string, key *publicKey, now ti
 		Token: token, JWK: key.jwk, Leeway: leeway, Clock: instant(now),
 		ProxyURL: clerksdk.String(g.rules.issuer), // makes the SDK's issuer check exact
 	})
+	signed := err == nil || errors.Is(err, josejwt.ErrExpired) // the SDK looks at times after the signature
 	switch {
 	case errors.Is(err, jose.ErrCryptoFailure):
 		return OutcomeSignature
+	case judged == OutcomeExpired && !signed:
+		return OutcomeClaims
 	case judged != OutcomeOK:
 		return judged
 	case err != nil: // it minds something that we do not

@@ -1,0 +1,452 @@
+package clerk
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/base64"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/profile-api/profile-api/internal/clerkstandin"
+)
+
+// together runs n calls at once and returns how often each outcome came.
+func together(n int, call func(i int) Outcome) map[Outcome]int {
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	counts := map[Outcome]int{}
+	start := make(chan struct{})
+	for i := range n {
+		wg.Go(func() {
+			<-start
+			o := call(i)
+			mu.Lock()
+			defer mu.Unlock()
+			counts[o]++
+		})
+	}
+	close(start)
+	wg.Wait()
+	return counts
+}
+
+func TestManyColdRequestsCauseOneFetch(t *testing.T) {
+	f := newFixture(t, newManualClock())
+	got := together(200, func(i int) Outcome {
+		return f.verify(t, f.clerk.Mint(clerkstandin.WithUser(fmt.Sprintf("user_2cold%d", i))))
+	})
+	if got[OutcomeOK] != 200 || f.clerk.KeyFetches() != 1 {
+		t.Errorf("%v with %d fetches, want 200 accepted with 1", got, f.clerk.KeyFetches())
+	}
+}
+
+func TestUnknownKidsCauseOneFetchPerInterval(t *testing.T) {
+	clock := newManualClock()
+	f := newFixture(t, clock)
+	f.refetch(t)
+	storm := func(round int) int {
+		before := f.clerk.KeyFetches()
+		got := together(1000, func(i int) Outcome {
+			return f.verify(t, f.clerk.Mint(clerkstandin.WithHeader("kid", fmt.Sprintf("ins_2no%d-%d", round, i))))
+		})
+		if got[OutcomeUnknownKey] != 1000 {
+			t.Errorf("round %d: %v, want 1,000 unknown", round, got)
+		}
+		return f.clerk.KeyFetches() - before
+	}
+	for round, c := range []struct {
+		advance time.Duration
+		want    int
+	}{
+		{0, 0}, // the set was asked for this moment
+		{freshFor, 1},
+		{0, 0},
+		{tokenInterval - time.Nanosecond, 0},
+		{time.Nanosecond, 1},
+		{time.Second, 0},
+	} {
+		clock.Advance(c.advance)
+		if got := storm(round); got != c.want {
+			t.Errorf("round %d: %d fetches, want %d", round, got, c.want)
+		}
+	}
+	if got := f.verify(t, f.clerk.Mint()); got != OutcomeOK {
+		t.Errorf("a good token after the storm: %s", got)
+	}
+}
+
+// inBubble runs a test in fake time with the key set's own loop.
+func inBubble(t *testing.T, test func(t *testing.T, f *fixture)) {
+	keyA() // made outside, where it may take its time
+	keyB()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, wallClock{})
+		test(t, f)
+	})
+}
+
+func (f *fixture) run(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- f.keys.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("run: %v", err)
+		}
+	})
+	synctest.Wait()
+}
+
+func TestSoftRefreshKeepsKeysYoungWithoutTraffic(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fixture) {
+		f.run(t)
+		for range 180 { // three hours
+			time.Sleep(time.Minute)
+			if age, ok := f.keys.Age(); !ok || age > softAge+time.Second {
+				t.Fatalf("age %v, %v", age, ok)
+			}
+		}
+		if got := f.clerk.KeyFetches(); got < 36 || got > 37 {
+			t.Errorf("%d fetches in three hours, want one per five minutes", got)
+		}
+	})
+}
+
+func TestNewKeyWorksWithin30SecondsEvenDuringAStorm(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fixture) {
+		f.run(t)
+		time.Sleep(time.Minute)
+		storm := func(i int) {
+			if got := f.verify(t, f.clerk.Mint(clerkstandin.WithHeader("kid", fmt.Sprintf("ins_2no%d", i)))); got != OutcomeUnknownKey {
+				t.Fatal(got)
+			}
+		}
+		storm(0) // uses up the interval just before the rotation
+		if _, err := f.clerk.Rotate(keyB()); err != nil {
+			t.Fatal(err)
+		}
+		before, rotated := f.clerk.KeyFetches(), time.Now()
+		for i := 1; f.verify(t, f.clerk.Mint()) != OutcomeOK; i++ {
+			storm(i)
+			time.Sleep(100 * time.Millisecond)
+		}
+		if took := time.Since(rotated); took > 30*time.Second {
+			t.Errorf("the new key worked after %v", took)
+		}
+		if got := f.clerk.KeyFetches() - before; got != 1 {
+			t.Errorf("%d fetches, want 1", got)
+		}
+	})
+}
+
+func TestWithdrawnKeyStopsWorking(t *testing.T) {
+	for name, c := range map[string]struct {
+		fault   *clerkstandin.Fault
+		traffic time.Duration // between tokens; zero is none but the last
+		within  time.Duration
+		after   Outcome
+	}{
+		"clerk well, no traffic":       {nil, 0, softAge + time.Second, OutcomeUnknownKey},
+		"clerk well, steady traffic":   {nil, time.Second, softAge + time.Second, OutcomeUnknownKey},
+		"clerk fails, no traffic":      {&clerkstandin.Fault{Status: 500}, 0, hardAge, OutcomeUnavailable},
+		"clerk fails, steady traffic":  {&clerkstandin.Fault{Status: 500}, time.Second, hardAge, OutcomeUnavailable},
+		"clerk hangs, steady traffic":  {&clerkstandin.Fault{Hang: true}, time.Second, hardAge, OutcomeUnavailable},
+		"clerk babbles":                {&clerkstandin.Fault{Body: []byte("<html>")}, time.Minute, hardAge, OutcomeUnavailable},
+		"clerk says there are no keys": {&clerkstandin.Fault{Body: []byte(`{"keys":[]}`)}, time.Minute, hardAge, OutcomeUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, f *fixture) {
+				f.run(t)
+				kid, key := f.clerk.CurrentKey()
+				token := f.clerk.Mint(clerkstandin.WithLifetime(24 * time.Hour)) // one that is remembered
+				if got := f.verify(t, token); got != OutcomeOK {
+					t.Fatal(got)
+				}
+				if _, err := f.clerk.Rotate(keyB()); err != nil {
+					t.Fatal(err)
+				}
+				f.clerk.Withdraw(kid)
+				if c.fault != nil {
+					f.clerk.Break(*c.fault)
+				}
+				withdrawn := time.Now()
+				for c.traffic > 0 && time.Since(withdrawn)+c.traffic < c.within {
+					_ = f.verify(t, token)
+					time.Sleep(c.traffic)
+				}
+				time.Sleep(c.within - time.Since(withdrawn))
+				synctest.Wait()
+				if got := f.verify(t, token); got != c.after {
+					t.Errorf("the same token: %s, want %s", got, c.after)
+				}
+				if got := f.verify(t, f.clerk.Mint(clerkstandin.WithKey(kid, key))); got != c.after {
+					t.Errorf("a fresh token: %s, want %s", got, c.after)
+				}
+				f.clerk.Heal()
+			})
+		})
+	}
+}
+
+func TestCachedKeysServeWhileClerkIsAwayThenItRecoversByItself(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fixture) {
+		f.run(t)
+		start := time.Now()
+		f.clerk.Break(clerkstandin.Fault{Hang: true})
+		for time.Since(start) < hardAge-time.Minute {
+			time.Sleep(time.Minute)
+			if got := f.verify(t, f.clerk.Mint()); got != OutcomeOK {
+				t.Fatalf("after %v: %s", time.Since(start), got)
+			}
+		}
+		if err := f.keys.Check(t.Context()); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(2 * time.Minute)
+		if got := f.verify(t, f.clerk.Mint()); got != OutcomeUnavailable {
+			t.Fatalf("after the hour: %s", got)
+		}
+		if f.keys.Check(t.Context()) == nil {
+			t.Error("the check says all is well without usable keys")
+		}
+		f.clerk.Heal()
+		time.Sleep(coldRetryLast + fetchTimeout)
+		before := f.clerk.KeyFetches()
+		if got := f.verify(t, f.clerk.Mint()); got != OutcomeOK || f.clerk.KeyFetches() != before {
+			t.Errorf("after the recovery: %s with %d fetches of its own", got, f.clerk.KeyFetches()-before)
+		}
+	})
+}
+
+func TestStartsWithoutClerkAndBecomesReadyByItself(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fixture) {
+		f.clerk.Break(clerkstandin.Fault{Status: http.StatusServiceUnavailable})
+		f.run(t)
+		if _, ok := f.keys.Age(); ok || f.keys.Check(t.Context()) == nil {
+			t.Error("keys of unknown origin")
+		}
+		for range 20 * 60 { // a minute of traffic
+			_, err := f.gate.Verify(t.Context(), f.clerk.Mint())
+			if got := OutcomeOf(err); got != OutcomeUnavailable {
+				t.Fatal(got)
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		if got := f.clerk.KeyFetches(); got < 12 || got > 20 {
+			t.Errorf("%d fetches in the first minute, want one per 5 s or so", got)
+		}
+		f.clerk.Heal()
+		time.Sleep(coldRetryLast)
+		synctest.Wait()
+		if err := f.keys.Check(t.Context()); err != nil {
+			t.Errorf("not ready by itself: %v", err)
+		}
+		if got := f.verify(t, f.clerk.Mint()); got != OutcomeOK {
+			t.Error(got)
+		}
+	})
+}
+
+// Tokens never wait long for a Clerk that hangs, and one that is known not at all.
+func TestTokensDoNotWaitForARefresh(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fixture) {
+		f.run(t)
+		f.clerk.Break(clerkstandin.Fault{Hang: true})
+		time.Sleep(softAge + time.Second) // the refresh hangs now
+		start := time.Now()
+		if got := f.verify(t, f.clerk.Mint()); got != OutcomeOK || time.Since(start) != 0 {
+			t.Errorf("known key: %s after %v", got, time.Since(start))
+		}
+		if got := f.verify(t, f.clerk.Mint(clerkstandin.WithHeader("kid", "ins_2no"))); got != OutcomeUnknownKey || time.Since(start) > waitForFetch {
+			t.Errorf("unknown kid: %s after %v", got, time.Since(start))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		time.Sleep(time.Minute)
+		f.clerk.Heal()
+		if _, err := f.gate.Verify(ctx, f.clerk.Mint()); err != nil {
+			t.Errorf("a known key needs no live context: %v", err)
+		}
+	})
+}
+
+// One caller that leaves must not take the fetch away from the others.
+func TestAFetchOutlivesItsFirstCaller(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fixture) {
+		f.clerk.Break(clerkstandin.Fault{Hang: true})
+		ctx, cancel := context.WithCancel(t.Context())
+		first := make(chan Outcome)
+		second := make(chan Outcome)
+		go func() {
+			_, err := f.gate.Verify(ctx, f.clerk.Mint())
+			first <- OutcomeOf(err)
+		}()
+		synctest.Wait()
+		go func() { second <- f.verify(t, f.clerk.Mint()) }()
+		synctest.Wait()
+		cancel()
+		if got := <-first; got != OutcomeUnavailable {
+			t.Errorf("who left: %s", got)
+		}
+		f.clerk.Heal()
+		if got := <-second; got != OutcomeOK || f.clerk.KeyFetches() != 1 {
+			t.Errorf("who stayed: %s after %d fetches", got, f.clerk.KeyFetches())
+		}
+	})
+}
+
+func TestBadAnswersKeepTheOldKeys(t *testing.T) {
+	clock := newManualClock()
+	f := newFixture(t, clock)
+	f.refetch(t)
+	kid, key := f.clerk.CurrentKey()
+	other := clerkstandin.PublicJWK("ins_2other", &keyB().PublicKey)
+	huge := fmt.Sprintf(`{"keys":[{"kid":%q,"kty":"RSA","n":%q,"e":%q}],"pad":%q}`,
+		other.Kid, other.N, other.E, strings.Repeat("x", maxKeySetBytes))
+	for name, fault := range map[string]clerkstandin.Fault{
+		"500": {Status: 500}, "401": {Status: 401}, "HTML": {Body: []byte("<html>")}, "empty": {Body: []byte("")},
+		"cut off": {Body: []byte(`{"keys":[`)}, "no keys": {Body: []byte(`{"keys":[]}`)}, "keys null": {Body: []byte(`{"keys":null}`)},
+		"keys a string": {Body: []byte(`{"keys":"x"}`)}, "list": {Body: []byte(`[]`)}, "null": {Body: []byte(`null`)},
+		"too large":               {Body: []byte(huge)},
+		"redirect to another set": {Status: 302, Header: map[string]string{"Location": "http://evil.test/v1/jwks"}, Body: []byte(huge[:0])},
+		"redirect with a set":     {Status: 301, Body: fmt.Appendf(nil, `{"keys":[{"kid":%q,"kty":"RSA","n":%q,"e":%q}]}`, other.Kid, other.N, other.E)},
+		"created, with a set":     {Status: 201, Body: fmt.Appendf(nil, `{"keys":[{"kid":%q,"kty":"RSA","n":%q,"e":%q}]}`, other.Kid, other.N, other.E)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f.clerk.Break(fault)
+			f.refetch(t)
+			f.clerk.Heal()
+			if f.keys.failures == 0 {
+				t.Error("the fetch counts as a success")
+			}
+			if got := f.verify(t, f.clerk.Mint(clerkstandin.WithKey(kid, key))); got != OutcomeOK {
+				t.Errorf("our key: %s", got)
+			}
+			if got := f.verify(t, f.clerk.Mint(clerkstandin.WithKey("ins_2other", keyB()))); got != OutcomeUnknownKey {
+				t.Errorf("the key of the bad answer: %s", got)
+			}
+		})
+	}
+}
+
+func TestOnlyFitKeysCount(t *testing.T) {
+	f := newFixture(t, newManualClock())
+	short, err := rsa.GenerateKey(rand.Reader, 1024) //nolint:gosec // the point of the test
+	if err != nil {
+		t.Fatal(err)
+	}
+	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	jwk := func(kid string, change func(*clerkstandin.JWK)) clerkstandin.JWK {
+		k := clerkstandin.PublicJWK(kid, &keyB().PublicKey)
+		change(&k)
+		return k
+	}
+	b64 := base64.RawURLEncoding.EncodeToString
+	f.clerk.PublishAlso(
+		jwk("bare", func(k *clerkstandin.JWK) { k.Use, k.Alg = "", "" }),
+		jwk("for-encryption", func(k *clerkstandin.JWK) { k.Use = "enc" }),
+		jwk("other-alg", func(k *clerkstandin.JWK) { k.Alg = "RS512" }),
+		jwk("pss", func(k *clerkstandin.JWK) { k.Alg = "PS256" }),
+		jwk("", func(*clerkstandin.JWK) {}),
+		jwk("exponent-one", func(k *clerkstandin.JWK) { k.E = b64([]byte{1}) }),
+		jwk("even-modulus", func(k *clerkstandin.JWK) {
+			n := bytes.Clone(keyB().N.Bytes())
+			n[len(n)-1] &^= 1
+			k.N = b64(n)
+		}),
+		jwk("no-modulus", func(k *clerkstandin.JWK) { k.N = "" }),
+		jwk("monstrous", func(k *clerkstandin.JWK) { k.N = b64(bytes.Repeat([]byte{0xff}, 4096)) }),
+		jwk("unknown-kty", func(k *clerkstandin.JWK) { k.Kty = "XYZ" }),
+		clerkstandin.PublicJWK("short", &short.PublicKey),
+		map[string]any{"kty": "EC", "crv": "P-256", "kid": "ec", "x": b64(ec.X.Bytes()), "y": b64(ec.Y.Bytes())},
+		map[string]any{"kty": "oct", "kid": "secret", "k": b64([]byte("secret"))},
+		"a string", 7, nil, []int{1},
+		clerkstandin.PublicJWK("same-twice", &keyB().PublicKey), clerkstandin.PublicJWK("same-twice", &keyB().PublicKey),
+		clerkstandin.PublicJWK("two-keys", &keyB().PublicKey), clerkstandin.PublicJWK("two-keys", &keyA().PublicKey),
+	)
+	f.refetch(t)
+	for kid, c := range map[string]struct {
+		key  *rsa.PrivateKey
+		want Outcome
+	}{
+		"bare": {keyB(), OutcomeOK}, "same-twice": {keyB(), OutcomeOK}, clerkstandin.KeyID(&keyA().PublicKey): {keyA(), OutcomeOK},
+		"for-encryption": {keyB(), OutcomeUnknownKey}, "other-alg": {keyB(), OutcomeUnknownKey}, "pss": {keyB(), OutcomeUnknownKey},
+		"": {keyB(), OutcomeUnknownKey}, "exponent-one": {keyB(), OutcomeUnknownKey}, "even-modulus": {keyB(), OutcomeUnknownKey},
+		"no-modulus": {keyB(), OutcomeUnknownKey}, "monstrous": {keyB(), OutcomeUnknownKey}, "unknown-kty": {keyB(), OutcomeUnknownKey},
+		"short": {short, OutcomeUnknownKey}, "ec": {keyB(), OutcomeUnknownKey}, "secret": {keyB(), OutcomeUnknownKey},
+		"two-keys": {keyB(), OutcomeUnknownKey},
+	} {
+		if got := f.verify(t, f.clerk.Mint(clerkstandin.WithKey(kid, c.key))); got != c.want {
+			t.Errorf("kid %q: %s, want %s", kid, got, c.want)
+		}
+	}
+}
+
+// What goes wrong is logged, but neither Clerk's answer nor our secret key.
+func TestLogsHoldNoSecret(t *testing.T) {
+	clerk, err := clerkstandin.New(clerkstandin.Options{Key: keyA()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	keys, err := NewKeySet(KeySetOptions{
+		APIURL: "http://clerk.test/v1", SecretKey: clerk.SecretKey(), Clock: newManualClock(),
+		HTTPClient: &http.Client{Transport: direct{clerk}}, Logger: slog.New(slog.NewJSONHandler(&out, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, status := range []int{200, 302, 403, 500} {
+		clerk.Break(clerkstandin.Fault{Status: status, Body: []byte("canary-7f3a " + clerk.SecretKey())})
+		<-keys.refresh(t.Context())
+	}
+	if n := strings.Count(out.String(), "could not be fetched"); n != 4 {
+		t.Errorf("%d warnings, want 4:\n%s", n, out.String())
+	}
+	if strings.Contains(out.String(), "canary") || strings.Contains(out.String(), clerk.SecretKey()) {
+		t.Errorf("the log repeats the answer:\n%s", out.String())
+	}
+}
+
+// Over a real connection: the SDK finds the path, and a redirect is not followed.
+func TestFetchesOverHTTP(t *testing.T) {
+	clerk, err := clerkstandin.New(clerkstandin.Options{Key: keyA()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run, err := clerk.Start("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = run.Close(context.WithoutCancel(t.Context())) }()
+	keys, err := NewKeySet(KeySetOptions{
+		APIURL: run.APIURL(), SecretKey: clerk.SecretKey(), Clock: wallClock{}, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	clerk.Break(clerkstandin.Fault{Status: 307, Header: map[string]string{"Location": run.URL() + "/.well-known/jwks.json"}})
+	<-keys.refresh(t.Context())
+	if clerk.KeyFetches() != 1 || keys.Check(t.Context()) == nil {
+		t.Errorf("the redirect was followed: %d requests", clerk.KeyFetches())
+	}
+	clerk.Heal()
+	<-keys.refresh(t.Context())
+	if err := keys.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

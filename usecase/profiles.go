@@ -41,10 +41,13 @@ func (s *Profiles) Resolve(ctx context.Context, caller domain.Caller) (*domain.P
 	if errors.Is(err, domain.NotFound) {
 		p, err = s.provision(ctx, caller)
 	}
+	if err == nil {
+		err = s.refuseSuspended(p)
+	}
 	if err != nil {
 		return nil, err
 	}
-	return p, s.refuseSuspended(p)
+	return p, nil
 }
 
 // ByHandle gives the profile under a handle, whatever the case, at the cost of

@@ -51,8 +51,8 @@ func Open(ctx context.Context, opts Options) (*DB, error) {
 		PrepareStmt:            false, // pgx does, and notices when the schema changes
 		QueryFields:            true,  // a column added by the next release must not break this one
 		DisableAutomaticPing:   true,
-		Logger:                 logger.Discard, // SQL holds personal data
-		NowFunc:                func() time.Time { return time.Now().UTC() },
+		Logger:                 logger.Discard,                               // SQL holds personal data
+		NowFunc:                func() time.Time { return time.Now().UTC() }, //nolint:forbidigo // entities bring their times; this is a fallback of GORM's
 	})
 	if err != nil {
 		pool.Close()

@@ -1,0 +1,24 @@
+package fakestore_test
+
+import (
+	"testing"
+
+	"github.com/profile-api/profile-api/domain"
+	"github.com/profile-api/profile-api/internal/fakestore"
+	"github.com/profile-api/profile-api/internal/storetest"
+)
+
+func open(*testing.T) storetest.Stores {
+	s := fakestore.New()
+	return storetest.Stores{
+		Deps:       s.Deps(nil, domain.Pseudonymizer{}),
+		Put:        func(_ *testing.T, p domain.Profile) { s.PutProfile(p) },
+		MarkErased: func(_ *testing.T, hash string) { s.MarkErased(hash) },
+		Events:     func(*testing.T) []domain.AuditEvent { return s.Events() },
+		Counts:     func(*testing.T) (int, int, int) { return s.Counts() },
+	}
+}
+
+func TestPorts(t *testing.T) { storetest.Ports(t, open) }
+
+func TestProfiles(t *testing.T) { storetest.Profiles(t, open) }

@@ -123,7 +123,7 @@ func inspect(ctx context.Context, account *process.Account, dir string) (Program
 		}
 	}
 	if err := account.CanEnter(dir); err != nil {
-		return Programs{}, err
+		return Programs{}, fmt.Errorf("%s: %w", dir, err)
 	}
 	out, err := process.Run(ctx, account, "/", found.path("postgres"), "--version")
 	if err != nil {

@@ -108,7 +108,7 @@ func (l *lease) take(ctx context.Context, epoch uint64) (outcome, error) {
 		}
 		now := l.clock.Now()
 		if l.held > 0 && now.Before(l.lapses) {
-			l.useOne(now)
+			l.useOne(ctx, now)
 			l.mu.Unlock()
 			return outcome{allowed: true}, nil
 		}
@@ -144,12 +144,12 @@ func (l *lease) enter(epoch uint64) error {
 func (l *lease) scarce() bool { return l.batch == 1 || l.left < 2*l.batch }
 
 // useOne takes a held permit and fetches more beside the request when few are left. Locked.
-func (l *lease) useOne(now time.Time) {
+func (l *lease) useOne(ctx context.Context, now time.Time) {
 	l.held--
 	l.use.count(now)
 	size := l.size(now)
 	if l.flight == nil && !l.scarce() && l.held <= size/4 {
-		l.start(size - l.held)
+		l.start(ctx, size-l.held)
 	}
 }
 
@@ -160,7 +160,7 @@ func (l *lease) size(now time.Time) int { return min(max(l.use.recent(now), 1), 
 // who waits. Locked, but not while it waits.
 func (l *lease) await(ctx context.Context) error {
 	if l.flight == nil {
-		l.start(min(max(l.size(l.clock.Now()), l.waiting+1), l.batch))
+		l.start(ctx, min(max(l.size(l.clock.Now()), l.waiting+1), l.batch))
 	}
 	f := l.flight
 	l.waiting++
@@ -177,14 +177,15 @@ func (l *lease) await(ctx context.Context) error {
 	return err
 }
 
-// start begins a fetch of its own goroutine: it belongs to no request, so none
-// can spoil it for the others by being given up. Locked.
-func (l *lease) start(n int) {
+// start begins a fetch in a goroutine of its own: many may wait for it, so none
+// of them can spoil it by being given up. Locked.
+func (l *lease) start(ctx context.Context, n int) {
+	ctx = context.WithoutCancel(ctx)
 	f := &flight{done: make(chan struct{})}
 	l.flight = f
 	epoch, sent := l.epoch, l.clock.Now()
 	go func() {
-		res, err := l.fetch(context.Background(), epoch, n)
+		res, err := l.fetch(ctx, epoch, n)
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		defer close(f.done)

@@ -176,7 +176,8 @@ func TestLocalLimiterIsBoundedUnderAMillionCallers(t *testing.T) {
 	l := newLocalLimiter(clock, limit)
 	r := rate(100, time.Minute)
 	victim := caller("uses-up-the-quota")
-	for l.allow(victim, r).allowed {
+	for range r.Quota {
+		l.allow(victim, r)
 	}
 	var before, after runtime.MemStats
 	runtime.GC()

@@ -55,17 +55,17 @@ func (m *mini) advance(d time.Duration) {
 
 func (m *mini) url() string { return "redis://" + m.Addr() }
 
-// trips counts commands: those that a request's own goroutine sent, told by the
-// context it was called with, and all that touched a key.
+// trips counts commands: those of requests, told by the context they were
+// called with, and all that touched a key.
 type trips struct {
 	mu    sync.Mutex
-	own   []time.Time // the deadlines they had
+	own   []time.Time // their deadlines
 	byKey map[string]int
 }
 
 type tripKey struct{}
 
-// mark makes a context whose commands count as the request's own.
+// mark makes a context whose commands count as a request's.
 func (*trips) mark() context.Context { return context.WithValue(context.Background(), tripKey{}, true) }
 
 func (*trips) DialHook(next redis.DialHook) redis.DialHook {

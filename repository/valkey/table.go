@@ -11,7 +11,7 @@ import (
 const (
 	tableShards = 64 // a power of two
 	// How many entries an insertion into a full shard looks at to find one to drop.
-	evictionSample = 16
+	evictionSample = 8
 )
 
 // tableKey names one caller under one policy.

@@ -124,7 +124,8 @@ func healthcheck(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("ask the server: %w", err)
 	}
-	res, err := (&http.Client{}).Do(req)
+	// No proxy of the environment's: it would be asked for an address of this container.
+	res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
 	if err != nil {
 		return fmt.Errorf("ask the server: %w", err)
 	}

@@ -21,27 +21,26 @@ const (
 
 // serve answers on both addresses until ctx ends. Then: readiness off, wait for
 // the load balancers to notice, stop accepting, finish what is in flight.
-func serve(ctx context.Context, s *config.Settings, log *slog.Logger, health *usecase.Health, handlers map[string]http.Handler) error {
-	listeners, err := listen(ctx, handlers)
+func serve(ctx context.Context, s *config.Settings, log *slog.Logger, health *usecase.Health, api, ops http.Handler) error {
+	// Not a map by address: both may be port 0 of one host.
+	listeners, err := listen(ctx, s.HTTPAddr, s.OpsAddr)
 	if err != nil {
 		return err
 	}
-	servers := make(map[string]*http.Server, len(handlers))
-	failed := make(chan error, len(handlers))
-	for addr, handler := range handlers {
-		srv := newServer(s, log, closeWhileDraining(health, handler))
-		if addr == s.OpsAddr {
-			srv.WriteTimeout = 0 // a CPU profile takes as long as was asked for
-		}
-		servers[addr] = srv
+	apiServer := newServer(s, log, closeWhileDraining(health, api))
+	opsServer := newServer(s, log, closeWhileDraining(health, ops))
+	opsServer.WriteTimeout = 0 // a CPU profile takes as long as was asked for
+	servers := []*http.Server{apiServer, opsServer}
+	failed := make(chan error, len(servers))
+	for i, srv := range servers {
 		go func() {
-			if err := srv.Serve(listeners[addr]); !errors.Is(err, http.ErrServerClosed) {
-				failed <- fmt.Errorf("serve on %s: %w", addr, err)
+			if err := srv.Serve(listeners[i]); !errors.Is(err, http.ErrServerClosed) {
+				failed <- fmt.Errorf("serve on %s: %w", listeners[i].Addr(), err)
 			}
 		}()
 	}
 	log.LogAttrs(ctx, slog.LevelInfo, "serving",
-		slog.String("http_addr", listeners[s.HTTPAddr].Addr().String()), slog.String("ops_addr", listeners[s.OpsAddr].Addr().String()))
+		slog.String("http_addr", listeners[0].Addr().String()), slog.String("ops_addr", listeners[1].Addr().String()))
 
 	var fault error
 	select {
@@ -57,7 +56,7 @@ func serve(ctx context.Context, s *config.Settings, log *slog.Logger, health *us
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.ShutdownTimeout)
 	defer cancel()
 	// The API first: metrics stay readable until the last request is done.
-	err = errors.Join(fault, stop(bounded, servers[s.HTTPAddr]), stop(bounded, servers[s.OpsAddr]))
+	err = errors.Join(fault, stop(bounded, apiServer), stop(bounded, opsServer))
 	log.LogAttrs(ctx, slog.LevelInfo, "stopped", slog.Bool("clean", err == nil))
 	return err
 }
@@ -81,8 +80,8 @@ func newServer(s *config.Settings, log *slog.Logger, handler http.Handler) *http
 		WriteTimeout:                 longest,
 		IdleTimeout:                  idleTimeout,
 		MaxHeaderBytes:               maxHeaderBytes,
-		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelDebug), // what clients do wrong on the wire
-		DisableGeneralOptionsHandler: true,                                              // OPTIONS * goes through the chain too
+		ErrorLog:                     newWireLog(log),
+		DisableGeneralOptionsHandler: true, // OPTIONS * goes through the chain too
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"sync"
 	"time"
 
@@ -110,7 +109,7 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	if s.MigrateOnStart {
 		background.start(func(ctx context.Context) error { migrateWhenPossible(ctx, migrator, log); return nil })
 	}
-	return serve(ctx, s, log, health, map[string]http.Handler{s.HTTPAddr: api, s.OpsAddr: ops.Handler(registry)})
+	return serve(ctx, s, log, health, api, ops.Handler(registry))
 }
 
 // DatabaseOptions are the pool's options as the settings say.
@@ -180,9 +179,9 @@ func migrateWhenPossible(ctx context.Context, m *postgres.Migrator, log *slog.Lo
 
 // listen opens every address before anything is served, so that a taken port
 // stops the start and not half of the service.
-func listen(ctx context.Context, addrs map[string]http.Handler) (map[string]net.Listener, error) {
-	listeners := map[string]net.Listener{}
-	for addr := range addrs {
+func listen(ctx context.Context, addrs ...string) ([]net.Listener, error) {
+	listeners := make([]net.Listener, 0, len(addrs))
+	for _, addr := range addrs {
 		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 		if err != nil {
 			for _, open := range listeners {
@@ -190,7 +189,7 @@ func listen(ctx context.Context, addrs map[string]http.Handler) (map[string]net.
 			}
 			return nil, fmt.Errorf("listen on %s: %w", addr, err)
 		}
-		listeners[addr] = l
+		listeners = append(listeners, l)
 	}
 	return listeners, nil
 }

@@ -47,7 +47,18 @@ func timedOut(ctx context.Context, err error) bool {
 		return true
 	}
 	late := errors.Is(ctx.Err(), context.DeadlineExceeded)
-	return late && (errors.Is(err, domain.Unavailable) || errors.Is(err, domain.Internal))
+	return late && serverFault(err)
+}
+
+// serverFault tells whether the error handler would make a 500 or 503 of it: what
+// is neither ours nor the router's is an internal fault too.
+func serverFault(err error) bool {
+	var own *domain.Error
+	var routed *echo.HTTPError
+	if errors.As(err, &own) {
+		return own.Kind() == domain.Unavailable || own.Kind() == domain.Internal
+	}
+	return !errors.As(err, &routed)
 }
 
 // boundBody lets the connection's reads fail when the request's time is over. A

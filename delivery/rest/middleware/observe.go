@@ -22,7 +22,8 @@ const PurposeLogUser = "log-user"
 
 // Observe writes one access-log line and one measurement for each request. It
 // stands outside of recovery, so that panics are seen too, and turns a returned
-// error into its response here, so that the status it logs is the one sent.
+// error into its response here, so that the status it logs is the one sent. The
+// log's duration is in seconds, as the metric's is.
 func Observe(log *slog.Logger, m *Metrics, hashes domain.Pseudonymizer, clock usecase.Clock) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -43,15 +44,17 @@ func Observe(log *slog.Logger, m *Metrics, hashes domain.Pseudonymizer, clock us
 			attrs := []slog.Attr{
 				slog.String("request_id", s.RequestID), slog.String("trace_id", s.Trace.TraceID),
 				slog.String("method", method), slog.String("route", s.Route.Template), slog.Int("status", status),
-				slog.Float64("duration_ms", float64(elapsed.Microseconds())/1000),
+				slog.Float64("duration", elapsed.Seconds()),
 				slog.String("client_network", Network(s.ClientIP)),
 			}
 			if s.Principal.SignedIn() {
 				attrs = append(attrs, slog.String("user", hashes.Hash(PurposeLogUser, s.Principal.UserID)))
 			}
 			log.LogAttrs(c.Request().Context(), levelFor(status, s.Route.Health), "request", attrs...)
-			if gone {
-				return nil // nobody is there to be answered
+			if gone && !c.Response().Committed {
+				// net/http would answer an empty 200 for us, and a client that closed only its sending half would
+				// take it for success: drop the connection instead.
+				panic(http.ErrAbortHandler)
 			}
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/labstack/echo/v4"
@@ -47,8 +48,10 @@ func readObject(c echo.Context, mediaTypes ...string) (jsontext.Value, error) {
 }
 
 func checkMediaType(h http.Header, allowed []string) error {
-	if enc := h.Get(echo.HeaderContentEncoding); enc != "" && !strings.EqualFold(enc, "identity") {
-		return unsupported("The body must not be compressed.")
+	for _, enc := range h.Values(echo.HeaderContentEncoding) {
+		if enc != "" && !strings.EqualFold(enc, "identity") {
+			return unsupported("The body must not be compressed.")
+		}
 	}
 	media, params, err := mime.ParseMediaType(h.Get(echo.HeaderContentType))
 	if err != nil || len(h.Values(echo.HeaderContentType)) != 1 || !slices.Contains(allowed, media) {
@@ -68,6 +71,10 @@ func members(object jsontext.Value, known []string) ([]member, error) {
 	if _, err := dec.ReadToken(); err != nil {
 		return nil, malformed("The body must be one JSON object.").WithCause(err)
 	}
+	names := make(map[string]string, len(known)) // by folded form; comparing each with each would cost seconds
+	for _, k := range known {
+		names[fold(k)] = k
+	}
 	var list []member
 	for dec.PeekKind() != '}' {
 		token, err := dec.ReadToken()
@@ -79,16 +86,25 @@ func members(object jsontext.Value, known []string) ([]member, error) {
 		if err != nil {
 			return nil, malformed("The body cannot be read.").WithCause(err)
 		}
-		if caseVariant(name, known) || slices.ContainsFunc(list, func(m member) bool { return strings.EqualFold(m.name, name) }) {
+		if other, ok := names[fold(name)]; ok && other != name {
 			return nil, malformed("The body has a name that differs from another one by its case alone.")
 		}
+		names[fold(name)] = name
 		list = append(list, member{name, value.Clone()})
 	}
 	return list, nil
 }
 
-func caseVariant(name string, known []string) bool {
-	return !slices.Contains(known, name) && slices.ContainsFunc(known, func(k string) bool { return strings.EqualFold(k, name) })
+// fold gives names that strings.EqualFold holds equal, and no others, one form:
+// each character becomes the smallest of those that differ from it by case alone.
+func fold(name string) string {
+	return strings.Map(func(r rune) rune {
+		least := r
+		for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
+			least = min(least, next)
+		}
+		return least
+	}, name)
 }
 
 func malformed(message string) *domain.Error {

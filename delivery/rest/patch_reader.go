@@ -18,12 +18,21 @@ type patchReader struct {
 	faults []domain.FieldError
 }
 
+// maxFaults bounds the answer: a body can hold thousands of faults.
+const maxFaults = 100
+
 func (p *patchReader) fault(pointer, code, detail string) {
+	if len(p.faults) == maxFaults {
+		return
+	}
 	p.faults = append(p.faults, domain.FieldError{Pointer: pointer, Code: code, Detail: detail})
 }
 
+// fieldNotWritable is the code of a field that is unknown, or known but not the caller's to change.
+const fieldNotWritable = "unknown_field"
+
 func (p *patchReader) unknown(pointer string) {
-	p.fault(pointer, "unknown_field", "This field is unknown or cannot be changed here.")
+	p.fault(pointer, fieldNotWritable, "This field is unknown or cannot be changed here.")
 }
 
 // text reads a string or null.
@@ -37,7 +46,7 @@ func (p *patchReader) text(pointer string, v jsontext.Value) domain.Opt[string] 
 			return domain.Some(s)
 		}
 	}
-	p.fault(pointer, "wrong_type", "This must be a string or null.")
+	p.fault(pointer, domain.FieldInvalidType, "This must be a string or null.")
 	return domain.Opt[string]{}
 }
 
@@ -49,7 +58,7 @@ func (p *patchReader) object(pointer string, v jsontext.Value) domain.Opt[json.R
 	case '{':
 		return domain.Some(json.RawMessage(v))
 	}
-	p.fault(pointer, "wrong_type", "This must be an object or null.")
+	p.fault(pointer, domain.FieldInvalidType, "This must be an object or null.")
 	return domain.Opt[json.RawMessage]{}
 }
 
@@ -61,7 +70,7 @@ func (p *patchReader) links(pointer string, v jsontext.Value) (domain.Opt[[]doma
 		return domain.Null[[]domain.Link](), nil
 	case '[':
 	default:
-		p.fault(pointer, "wrong_type", "This must be an array or null.")
+		p.fault(pointer, domain.FieldInvalidType, "This must be an array or null.")
 		return domain.Opt[[]domain.Link]{}, nil
 	}
 	var items []json.RawMessage
@@ -83,7 +92,7 @@ var linkFields = []string{"label", "url"}
 
 func (p *patchReader) link(pointer string, v jsontext.Value) (domain.Link, error) {
 	if v.Kind() != '{' {
-		p.fault(pointer, "wrong_type", "This must be an object with label and url.")
+		p.fault(pointer, domain.FieldInvalidType, "This must be an object with label and url.")
 		return domain.Link{}, nil
 	}
 	list, err := members(v, linkFields)
@@ -98,7 +107,7 @@ func (p *patchReader) link(pointer string, v jsontext.Value) (domain.Link, error
 			continue
 		}
 		if m.value.Kind() != '"' {
-			p.fault(at, "wrong_type", "This must be a string.")
+			p.fault(at, domain.FieldInvalidType, "This must be a string.")
 			values[m.name] = ""
 			continue
 		}
@@ -106,7 +115,7 @@ func (p *patchReader) link(pointer string, v jsontext.Value) (domain.Link, error
 	}
 	for _, f := range linkFields {
 		if _, ok := values[f]; !ok {
-			p.fault(pointer+"/"+f, "required", "This must be given.")
+			p.fault(pointer+"/"+f, domain.FieldRequired, "This must be given.")
 		}
 	}
 	return domain.Link{Label: values["label"], URL: values["url"]}, nil

@@ -45,7 +45,7 @@ const publicCache = "public, max-age=5"
 // byHandle answers GET /v1/profiles/:handle with the public view.
 func (h profileHandlers) byHandle(c echo.Context) error {
 	viewer := middleware.StateOf(c).Principal
-	p, err := h.profiles.ByHandle(c.Request().Context(), c.Param("handle"), viewer)
+	p, err := h.profiles.ByHandle(c.Request().Context(), pathParam(c, "handle"), viewer)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 
 	"github.com/labstack/echo/v4"
 )
@@ -37,4 +38,18 @@ func writeConditional(c echo.Context, etag string, v any) error {
 		return c.NoContent(http.StatusNotModified)
 	}
 	return writeJSON(c, http.StatusOK, echo.MIMEApplicationJSON, v)
+}
+
+// pathParam is a decoded parameter of the path: %61da names the same resource as
+// ada (RFC 3986, section 6.2.2.2). Echo routes by the path as sent when that is
+// not its usual spelling, and only then gives parameters undecoded.
+func pathParam(c echo.Context, name string) string {
+	value := c.Param(name)
+	if c.Request().URL.RawPath == "" {
+		return value
+	}
+	if decoded, err := url.PathUnescape(value); err == nil {
+		return decoded
+	}
+	return value
 }

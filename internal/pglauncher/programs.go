@@ -62,7 +62,7 @@ func missing(rejected []string) error {
 }
 
 func remedy() string {
-	const other = "or name the directory that holds initdb and postgres"
+	const other = "or put the directory that holds initdb and postgres into PATH"
 	switch runtime.GOOS {
 	case "darwin":
 		return "Install them with `brew install postgresql@17` or from https://postgresapp.com, " + other

@@ -49,16 +49,15 @@ type Server struct {
 // server dies with this process, whatever ends it. The error wraps ErrNoPrograms, ErrInUse, ErrPortInUse or ErrVersion where one of
 // them is the reason.
 func Start(ctx context.Context, options Options) (*Server, error) {
-	if options.DataDir == "" {
-		dir, err := DefaultDataDir()
-		if err != nil {
-			return nil, err
-		}
-		options.DataDir = dir
-	}
-	programs, err := findOrInstall(ctx, options)
+	// First of all, because an installation may bring the account that everything else depends on.
+	programs, err := FindOrInstall(ctx, options)
 	if err != nil {
 		return nil, err
+	}
+	if options.DataDir == "" {
+		if options.DataDir, err = DefaultDataDir(); err != nil {
+			return nil, err
+		}
 	}
 	opened, err := openCluster(ctx, options, programs)
 	if err != nil {
@@ -86,7 +85,9 @@ func Start(ctx context.Context, options Options) (*Server, error) {
 	return s, nil
 }
 
-func findOrInstall(ctx context.Context, options Options) (Programs, error) {
+// FindOrInstall is Find, followed by an installation when nothing is found and Options.Install allows it. Of the options, it uses BinDir,
+// Install and Progress.
+func FindOrInstall(ctx context.Context, options Options) (Programs, error) {
 	programs, err := Find(ctx, options.BinDir)
 	if err == nil || !options.Install || options.BinDir != "" || !errors.Is(err, ErrNoPrograms) {
 		return programs, err

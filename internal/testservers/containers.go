@@ -145,13 +145,16 @@ func firstAnswer(ctx context.Context, addresses []string, ping func(context.Cont
 			outcomes <- outcome{address, process.Poll(ctx, nil, func(ctx context.Context) error { return ping(ctx, address) })}
 		}()
 	}
-	failure := errors.New("the container has no address")
-	for range addresses {
-		if first := <-outcomes; first.err == nil {
-			return first.address, nil
-		} else {
-			failure = fmt.Errorf("%s: %w", first.address, first.err)
-		}
+	if len(addresses) == 0 {
+		return "", errors.New("the container has no address")
 	}
-	return "", failure
+	var failures error
+	for range addresses {
+		first := <-outcomes
+		if first.err == nil {
+			return first.address, nil
+		}
+		failures = errors.Join(failures, fmt.Errorf("%s: %w", first.address, first.err))
+	}
+	return "", failures
 }

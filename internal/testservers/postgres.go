@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -88,27 +87,27 @@ type launchedPostgres struct {
 }
 
 func launchPostgres(ctx context.Context, settings map[string]string) (*launchedPostgres, error) {
+	options := pglauncher.Options{Settings: settings, Install: true}
+	// An installation is worth a word and may bring the account that the directory is for; the rest happens too often for either.
+	options.Progress = func(message string) { say("%s", message) }
+	programs, err := pglauncher.FindOrInstall(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	options.BinDir, options.Progress = programs.BinDir, nil
 	account, err := process.Unprivileged("postgres")
 	if err != nil {
 		return nil, err
 	}
 	process.SweepTempDirs(account, postgresTemp)
-	dir, err := process.TempDir(account, postgresTemp)
-	if err != nil {
+	if options.DataDir, err = process.TempDir(account, postgresTemp); err != nil {
 		return nil, err
-	}
-	options := pglauncher.Options{
-		DataDir: dir, Settings: settings, Install: true, Progress: func(message string) {
-			if strings.Contains(message, "installing") {
-				say("%s", message)
-			}
-		},
 	}
 	launched, err := pglauncher.Start(ctx, options)
 	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+		return nil, errors.Join(err, os.RemoveAll(options.DataDir))
 	}
-	return &launchedPostgres{launched, dir}, nil
+	return &launchedPostgres{launched, options.DataDir}, nil
 }
 
 func (l *launchedPostgres) close(ctx context.Context) error {

@@ -1,0 +1,177 @@
+// Package bench compares what a request costs: bare Echo, Echo with token
+// verification, and the whole chain, in one run.
+package bench
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/profile-api/profile-api/delivery/rest"
+	"github.com/profile-api/profile-api/delivery/rest/middleware"
+	"github.com/profile-api/profile-api/domain"
+	"github.com/profile-api/profile-api/internal/clerkstandin"
+	"github.com/profile-api/profile-api/internal/testservers"
+	"github.com/profile-api/profile-api/repository/clerk"
+	"github.com/profile-api/profile-api/repository/disk"
+	"github.com/profile-api/profile-api/repository/postgres"
+	"github.com/profile-api/profile-api/repository/valkey"
+	"github.com/profile-api/profile-api/usecase"
+)
+
+func TestMain(m *testing.M) { testservers.Main(m) }
+
+type clock struct{}
+
+func (clock) Now() time.Time { return time.Now() }
+
+// onPath marks the context of a request, so that only what its own path does is
+// counted: not probes, and not leases fetched in the background.
+type onPath struct{}
+
+// trips counts statements and Valkey round trips on the paths of requests.
+type trips struct{ statements, roundTrips atomic.Int64 }
+
+// TraceQueryStart sees each statement.
+func (t *trips) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	if ctx.Value(onPath{}) != nil {
+		t.statements.Add(1)
+	}
+	return ctx
+}
+
+// TraceQueryEnd completes the tracer.
+func (*trips) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// DialHook completes the hook.
+func (*trips) DialHook(next redis.DialHook) redis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
+}
+
+// ProcessHook sees each command.
+func (t *trips) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if ctx.Value(onPath{}) != nil {
+			t.roundTrips.Add(1)
+		}
+		return next(ctx, cmd)
+	}
+}
+
+// ProcessPipelineHook sees each pipeline, which is one round trip.
+func (t *trips) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		if ctx.Value(onPath{}) != nil {
+			t.roundTrips.Add(1)
+		}
+		return next(ctx, cmds)
+	}
+}
+
+// chain is the production chain on real servers, and a token for it.
+type chain struct {
+	handler http.Handler
+	gate    *clerk.Gate
+	clerk   *clerkstandin.Server
+	token   string
+	trips   *trips
+}
+
+func newChain(tb testing.TB) *chain {
+	tb.Helper()
+	c := &chain{trips: &trips{}}
+	log := slog.New(slog.DiscardHandler)
+	db := openMigrated(tb, c.trips, log)
+
+	cache, err := valkey.NewClient(testservers.Valkey(tb), valkey.ClientOptions{})
+	must(tb, err)
+	tb.Cleanup(func() { must(tb, cache.Close()) })
+	cache.AddHook(c.trips)
+	generous := domain.Rate{Quota: 10_000_000, Period: time.Minute}
+	limiter, err := valkey.NewLimiter(cache, valkey.LimiterOptions{User: generous, IP: generous, Global: generous, Clock: clock{}, Logger: log})
+	must(tb, err)
+
+	c.clerk, err = clerkstandin.New(clerkstandin.Options{})
+	must(tb, err)
+	c.token, err = c.clerk.Token("grace")
+	must(tb, err)
+	keys, err := clerk.NewKeySet(clerk.KeySetOptions{PEM: c.clerk.PublicKeyPEM(), Clock: clock{}, Logger: log})
+	must(tb, err)
+	c.gate, err = clerk.NewGate(keys, clerk.GateOptions{
+		Issuer: c.clerk.Issuer(), AuthorizedParties: []string{c.clerk.AuthorizedParty()}, Clock: clock{},
+	})
+	must(tb, err)
+
+	hashes := domain.NewPseudonymizer("the benchmark's own key, which guards nothing at all")
+	migrator, err := db.Migrator()
+	must(tb, err)
+	tb.Cleanup(func() { must(tb, migrator.Close()) })
+	c.handler = rest.New(rest.Deps{
+		Profiles: usecase.NewProfiles(usecase.ProfilesDeps{
+			Tx: db, Profiles: postgres.NewProfiles(db), Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db),
+			Reservations: postgres.NewHandleReservations(db), Identities: postgres.NewIdentities(db), Clock: clock{}, Hashes: hashes,
+		}),
+		Health: usecase.NewHealth(usecase.HealthDeps{
+			Database: db, Cache: limiter, Migrations: migrator, Disk: disk.Meter{Path: "/"}, Clock: clock{}, Log: log,
+		}),
+		Verifier: c.gate, Limiter: limiter, Clock: clock{}, Hashes: hashes, Metrics: middleware.NewMetrics(prometheus.NewRegistry()), Log: log,
+		RequireHTTPS: true, AllowedHosts: []string{"example.com"}, CORSAllowedOrigins: []string{"https://app.example.com"},
+		MaxBodyBytes: 65536, RequestTimeout: 30 * time.Second, AdminRequestTimeout: 2 * time.Minute, RateLimitAdminBypass: true,
+	})
+	if status := serve(c.handler, c.request()); status != http.StatusOK { // creates the profile, takes the first lease
+		tb.Fatalf("the first request is answered %d", status)
+	}
+	return c
+}
+
+func openMigrated(tb testing.TB, tracer pgx.QueryTracer, log *slog.Logger) *postgres.DB {
+	tb.Helper()
+	url := testservers.DatabaseFromTemplate(tb, "bench", func(ctx context.Context, url string) (err error) {
+		db, err := postgres.Open(ctx, postgres.Options{URL: url})
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, db.Close()) }()
+		m, err := db.Migrator()
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, m.Close()) }()
+		_, err = m.Up(ctx)
+		return err
+	})
+	db, err := postgres.Open(tb.Context(), postgres.Options{URL: url, Logger: log, Tracer: tracer})
+	must(tb, err)
+	tb.Cleanup(func() { must(tb, db.Close()) })
+	return db
+}
+
+func (c *chain) request() *http.Request {
+	r := httptest.NewRequestWithContext(context.WithValue(context.Background(), onPath{}, true), http.MethodGet, "/v1/profiles/me", http.NoBody)
+	r.Header.Set(echo.HeaderAuthorization, "Bearer "+c.token)
+	return r
+}
+
+func serve(h http.Handler, r *http.Request) int {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w.Code
+}
+
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
+}

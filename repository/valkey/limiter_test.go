@@ -230,10 +230,9 @@ func TestTheOrdinaryRequestMakesOneRoundTrip(t *testing.T) {
 	l, trips := newTestLimiter(t, m.url(), LimiterOptions{
 		User: rate(100, time.Minute), Global: rate(10_000, time.Minute), Clock: m.clock, Budget: patient,
 	})
-	l.probe(context.Background()) // loads the scripts, as Run does at the start
-	settle := func() { eventually(t, "the fetch landed", func() bool { return !l.lease.fetching() }) }
+	l.probe(context.Background())                             // loads the scripts, as Run does at the start
 	l.Allow(context.Background(), domain.PolicyUser, "first") // finds no permit yet
-	settle()
+	landed(t, l)
 	for i := range 1000 {
 		trips.reset()
 		held := l.lease.holding()
@@ -246,7 +245,7 @@ func TestTheOrdinaryRequestMakesOneRoundTrip(t *testing.T) {
 		if held == 0 { // else what it sent for the global quota went beside it
 			t.Fatalf("request %d found no permit at hand", i)
 		}
-		settle()
+		landed(t, l)
 		m.advance(time.Millisecond)
 	}
 }
@@ -258,14 +257,13 @@ func TestAQuietReplicaHoardsNothing(t *testing.T) {
 	l, trips := newTestLimiter(t, m.url(), LimiterOptions{
 		User: rate(100, time.Minute), Global: rate(10_000, time.Minute), Clock: m.clock, Budget: patient,
 	})
-	settle := func() { eventually(t, "the fetch landed", func() bool { return !l.lease.fetching() }) }
 	l.Allow(context.Background(), domain.PolicyUser, "a")
-	settle()
+	landed(t, l)
 	trips.reset()
 	for range 20 {
 		m.advance(2 * time.Second)
 		l.Allow(context.Background(), domain.PolicyUser, "a")
-		settle()
+		landed(t, l)
 		if n := l.lease.holding(); n > 1 {
 			t.Fatalf("holds %d permits", n)
 		}

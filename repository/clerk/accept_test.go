@@ -134,10 +134,10 @@ func TestSettingsOfTheGate(t *testing.T) {
 
 func TestTokenSizeLimit(t *testing.T) {
 	f := newFixture(t, newManualClock())
-	if got := f.verify(t, ofLength(t, f.clerk.Mint, maxTokenBytes)); got != OutcomeOK {
+	if got := f.verify(t, ofLength(t, f.clerk.Mint, 8192)); got != OutcomeOK {
 		t.Errorf("8,192 bytes: %s", got)
 	}
-	if got := f.verify(t, ofLength(t, f.clerk.Mint, maxTokenBytes+1)); got != OutcomeMalformed {
+	if got := f.verify(t, ofLength(t, f.clerk.Mint, 8193)); got != OutcomeMalformed {
 		t.Errorf("8,193 bytes: %s", got)
 	}
 }

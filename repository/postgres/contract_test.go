@@ -13,11 +13,17 @@ import (
 
 func openStores(t *testing.T) storetest.Stores {
 	url := migrated(t)
+	conn := asker(t, url)
+	t.Cleanup(func() { noDeadlocks(t, conn) }) // after the pool is closed
+	return stores(t, url, conn)
+}
+
+// stores works through the URL; conn looks at the database from beside.
+func stores(t *testing.T, url string, conn *pgx.Conn) storetest.Stores {
+	t.Helper()
 	// The suites race more people than the pool has connections; a machine
 	// under load must not turn their patience into failures.
 	db := openDB(t, postgres.Options{URL: url, AcquireTimeout: 20 * time.Second})
-	conn := asker(t, url)
-	t.Cleanup(func() { noDeadlocks(t, conn) })
 	return storetest.Stores{
 		Deps: deps(db),
 		Put: func(t *testing.T, p domain.Profile) {

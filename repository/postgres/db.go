@@ -100,9 +100,11 @@ func (db *DB) checkAside(ctx context.Context) (err error) {
 // errPoolExhausted is the cause when no connection came free in time.
 var errPoolExhausted = errors.New("database pool exhausted")
 
-// impatientConnector gives up early when no connection comes free: a request
+// impatientConnector gives up early when every connection is in use: a request
 // that queues for its whole deadline helps nobody, and 503 tells the load
-// balancer and the client the truth.
+// balancer and the client the truth. While the pool is only making connections,
+// it waits on: that has a timeout of its own (ConnectTimeout), and a slow
+// server is no exhausted pool.
 type impatientConnector struct {
 	driver.Connector
 	pool    *pgxpool.Pool
@@ -111,12 +113,27 @@ type impatientConnector struct {
 
 // Connect takes a connection from the pool.
 func (c impatientConnector) Connect(ctx context.Context) (driver.Conn, error) {
-	wait, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
+	wait, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	watch := time.AfterFunc(c.timeout, func() {
+		for !c.full() {
+			select {
+			case <-time.After(c.timeout):
+			case <-wait.Done():
+				return
+			}
+		}
+		giveUp(errPoolExhausted)
+	})
+	defer watch.Stop()
 	conn, err := c.Connector.Connect(wait)
-	if err != nil && wait.Err() != nil && ctx.Err() == nil {
-		s := c.pool.Stat()
-		return nil, fmt.Errorf("%w: none free within %s, %d of %d in use", errPoolExhausted, c.timeout, s.AcquiredConns(), s.MaxConns())
+	if err != nil && errors.Is(context.Cause(wait), errPoolExhausted) {
+		return nil, fmt.Errorf("%w: none of %d came free within %s", errPoolExhausted, c.pool.Stat().MaxConns(), c.timeout)
 	}
 	return conn, err
+}
+
+func (c impatientConnector) full() bool {
+	s := c.pool.Stat()
+	return s.AcquiredConns() >= s.MaxConns()
 }

@@ -27,7 +27,7 @@ type Options struct {
 	ConnMaxLifetime time.Duration // up to a tenth is added at random, so that not all end at once; 10 min
 	ConnMaxIdleTime time.Duration // 5 min
 	ConnectTimeout  time.Duration // for one attempt to connect; 10 s
-	AcquireTimeout  time.Duration // wait for a free connection before giving up; 1 s
+	AcquireTimeout  time.Duration // wait for a free connection while all are in use; 1 s
 
 	// Set on every connection as it starts, except with PgBouncer (see
 	// [Options.throughPgBouncer]), which refuses them.

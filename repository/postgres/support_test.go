@@ -121,9 +121,13 @@ func counts(t *testing.T, conn *pgx.Conn) (profiles, preferences, events int) {
 		ask[int](t, conn, "SELECT count(*) FROM audit_events")
 }
 
-// noDeadlocks asks the counter of the test's own database.
+// noDeadlocks asks the counter of the test's own database, once every other
+// session has ended: a session may keep its counts to itself for a while.
 func noDeadlocks(t *testing.T, conn *pgx.Conn) {
 	t.Helper()
+	eventually(t, "the other sessions end", func() bool {
+		return ask[int](t, conn, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()") == 0
+	})
 	if n := ask[int](t, conn, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"); n != 0 {
 		t.Errorf("%d deadlocks", n)
 	}

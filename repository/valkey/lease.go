@@ -15,10 +15,6 @@ const (
 	// A lease holds at most this part of the quota, and at most leaseMax.
 	leaseShare = 100
 	leaseMax   = 100
-
-	leaseLife = 5 * time.Second
-	// A lease lives at least as long as this many permits take to refill.
-	leaseLifeRefills = 20
 )
 
 var errStaleEpoch = errors.New("valkey: the server went away or came back meanwhile")
@@ -33,15 +29,12 @@ type fetchFunc func(ctx context.Context, epoch uint64, n int) (*redis_rate.Resul
 // never use more than it granted. A permit may be used up to one life later
 // than it was granted, so within a window the replicas can pass the quota by what they
 // held when it began; and permits that nobody used in time are lost. Both are
-// bounded by the batch, min(quota/100, 100) for each replica, and kept small:
-//   - a batch is no larger than what was used in the last moments, so a quiet
-//     replica holds one permit;
+// bounded by the batch, min(quota/100, 100) for each replica and period, and kept small:
 //   - quotas below 200 have a batch of 1, are never leased ahead, and so are exact;
 //   - when the server says that less than two batches are left, nothing is leased
 //     ahead either: the end of the quota is shared out one by one;
-//   - a permit unused for 5 s lapses (a period, if that is shorter; the
-//     time of 20 refills, if that is longer, so that at most one in 20 can be lost to quiet
-//     replicas however slow the quota).
+//   - a permit unused for a whole period lapses, so a quiet replica wastes at
+//     most a hundredth of the quota.
 type lease struct {
 	clock Clock
 	fetch fetchFunc
@@ -49,15 +42,13 @@ type lease struct {
 	life  time.Duration
 
 	mu      sync.Mutex
-	epoch   uint64 // of the breaker; everything below but use was learnt under it
+	epoch   uint64 // of the breaker; everything below was learnt under it
 	held    int
 	lapses  time.Time // when the held permits do
 	left    int       // what the shared quota had left when last heard of
 	refused outcome   // the last refusal, as of refusedAt
 	sent    time.Time // when the question was sent that it answered
 	flight  *flight   // the fetch under way, if any
-	waiting int       // requests that wait for it
-	use     usage
 	quota   int
 }
 
@@ -68,9 +59,8 @@ type flight struct {
 }
 
 func newLease(rate domain.Rate, clock Clock, fetch fetchFunc) *lease {
-	life := max(min(leaseLife, rate.Period), rate.Period/time.Duration(rate.Quota)*leaseLifeRefills)
 	return &lease{
-		clock: clock, fetch: fetch, life: life,
+		clock: clock, fetch: fetch, life: rate.Period,
 		batch: min(max(rate.Quota/leaseShare, 1), leaseMax),
 		quota: rate.Quota, left: rate.Quota,
 	}
@@ -98,6 +88,22 @@ func (l *lease) refusalAt(now time.Time) (outcome, bool) {
 	}, true
 }
 
+// prepare fetches a batch when none is at hand, so that it is on its way while
+// the caller's own quota is asked: both together then take one round trip's time.
+func (l *lease) prepare(ctx context.Context, epoch uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.clock.Now()
+	if l.enter(epoch) != nil || l.flight != nil || l.scarce() || (l.held > 0 && now.Before(l.lapses)) {
+		return
+	}
+	if _, refused := l.refusalAt(now); refused {
+		return
+	}
+	l.held = 0
+	l.start(ctx, l.batch)
+}
+
 // take uses one permit. The error says that the server could not be asked, in time or at all.
 func (l *lease) take(ctx context.Context, epoch uint64) (outcome, error) {
 	l.mu.Lock()
@@ -108,7 +114,7 @@ func (l *lease) take(ctx context.Context, epoch uint64) (outcome, error) {
 		}
 		now := l.clock.Now()
 		if l.held > 0 && now.Before(l.lapses) {
-			l.useOne(ctx, now)
+			l.useOne(ctx)
 			l.mu.Unlock()
 			return outcome{allowed: true}, nil
 		}
@@ -144,26 +150,20 @@ func (l *lease) enter(epoch uint64) error {
 func (l *lease) scarce() bool { return l.batch == 1 || l.left < 2*l.batch }
 
 // useOne takes a held permit and fetches more beside the request when few are left. Locked.
-func (l *lease) useOne(ctx context.Context, now time.Time) {
+func (l *lease) useOne(ctx context.Context) {
 	l.held--
-	l.use.count(now)
-	size := l.size(now)
-	if l.flight == nil && !l.scarce() && l.held <= size/4 {
-		l.start(ctx, size-l.held)
+	if l.flight == nil && !l.scarce() && l.held <= l.batch/4 {
+		l.start(ctx, l.batch-l.held)
 	}
 }
-
-// size is how many permits to hold: what the last moments used. Locked.
-func (l *lease) size(now time.Time) int { return min(max(l.use.recent(now), 1), l.batch) }
 
 // await waits for the fetch under way, or begins one that serves everybody
 // who waits. Locked, but not while it waits.
 func (l *lease) await(ctx context.Context) error {
 	if l.flight == nil {
-		l.start(ctx, min(max(l.size(l.clock.Now()), l.waiting+1), l.batch))
+		l.start(ctx, l.batch)
 	}
 	f := l.flight
-	l.waiting++
 	l.mu.Unlock()
 	var err error
 	select {
@@ -173,7 +173,6 @@ func (l *lease) await(ctx context.Context) error {
 		err = ctx.Err()
 	}
 	l.mu.Lock()
-	l.waiting--
 	return err
 }
 
@@ -212,7 +211,6 @@ func (l *lease) takeShared(ctx context.Context, epoch uint64, sent time.Time) (o
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.epoch == epoch {
-		l.use.count(sent)
 		l.learn(res, sent)
 	}
 	return toOutcome(res), nil
@@ -224,35 +222,4 @@ func (l *lease) learn(res *redis_rate.Result, sent time.Time) {
 	if res.Allowed == 0 {
 		l.refused, l.sent = toOutcome(res), sent
 	}
-}
-
-// usageWindow is how far back a replica looks to see how many permits it needs.
-const usageWindow = 250 * time.Millisecond
-
-// usage counts over the current window and remembers the one before.
-type usage struct {
-	began         time.Time
-	current, last int
-}
-
-func (u *usage) count(now time.Time) {
-	u.roll(now)
-	u.current++
-}
-
-func (u *usage) recent(now time.Time) int {
-	u.roll(now)
-	return max(u.current, u.last)
-}
-
-func (u *usage) roll(now time.Time) {
-	age := now.Sub(u.began)
-	if age < usageWindow {
-		return
-	}
-	u.last = 0
-	if age < 2*usageWindow {
-		u.last = u.current
-	}
-	u.current, u.began = 0, now
 }

@@ -76,13 +76,13 @@ func TestLeaseSizesFollowTheQuota(t *testing.T) {
 		batch int
 		life  time.Duration
 	}{
-		{rate(1, time.Minute), 1, 20 * time.Minute},
-		{rate(199, time.Minute), 1, 6030150740 * time.Nanosecond},
-		{rate(200, time.Minute), 2, 6 * time.Second},
-		{rate(10_000, time.Minute), 100, 5 * time.Second},
-		{rate(1_000_000, time.Minute), 100, 5 * time.Second},
+		{rate(1, time.Minute), 1, time.Minute},
+		{rate(199, time.Minute), 1, time.Minute},
+		{rate(200, time.Minute), 2, time.Minute},
+		{rate(10_000, time.Minute), 100, time.Minute},
+		{rate(1_000_000, time.Minute), 100, time.Minute},
 		{rate(1000, time.Second), 10, time.Second},
-		{rate(200, time.Hour), 2, 6 * time.Minute},
+		{rate(200, time.Hour), 2, time.Hour},
 	} {
 		l := newLease(tt.rate, newFakeClock(), nil)
 		if l.batch != tt.batch || l.life != tt.life {

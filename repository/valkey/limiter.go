@@ -123,6 +123,9 @@ func (l *Limiter) Allow(ctx context.Context, policy domain.RatePolicy, key strin
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.budget)
 	defer cancel()
+	if l.lease != nil {
+		l.lease.prepare(ctx, epoch)
+	}
 	d := unlimited(policy)
 	if !own.Unlimited() {
 		o, err := l.allowShared(ctx, epoch, caller, own)

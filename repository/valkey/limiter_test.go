@@ -250,30 +250,44 @@ func TestTheOrdinaryRequestMakesOneRoundTrip(t *testing.T) {
 	}
 }
 
-// TestAQuietReplicaHoardsNothing: a request now and then must not take more
-// than it needs, or many quiet replicas would use up the quota between them.
-func TestAQuietReplicaHoardsNothing(t *testing.T) {
+// TestAQuietReplicaWastesAtMostAHundredth: a request now and then lives on one
+// batch for a whole period, or many quiet replicas would use up the quota between them.
+func TestAQuietReplicaWastesAtMostAHundredth(t *testing.T) {
 	m := newMini(t)
 	l, trips := newTestLimiter(t, m.url(), LimiterOptions{
 		User: rate(100, time.Minute), Global: rate(10_000, time.Minute), Clock: m.clock, Budget: patient,
 	})
-	l.Allow(context.Background(), domain.PolicyUser, "a")
-	landed(t, l)
-	trips.reset()
-	for range 20 {
-		m.advance(2 * time.Second)
-		l.Allow(context.Background(), domain.PolicyUser, "a")
+	for i := range 30 {
+		l.Allow(trips.mark(), domain.PolicyUser, "a")
 		landed(t, l)
-		if n := l.lease.holding(); n > 1 {
-			t.Fatalf("holds %d permits", n)
+		if n := l.lease.holding(); n != 99-i {
+			t.Fatalf("holds %d permits after %d requests, want the rest of one batch", n, i+1)
 		}
+		m.advance(2*time.Second - time.Millisecond)
 	}
-	if n := trips.forKey("global"); n != 20 {
-		t.Errorf("%d leases for 20 requests", n)
+	if n := trips.forKey("global"); n != 1 {
+		t.Errorf("%d leases within a period, want 1", n)
 	}
-	m.advance(leaseLife)
+	m.advance(time.Second)
 	if n := l.lease.holding(); n != 0 {
 		t.Errorf("%d permits outlived their lease", n)
+	}
+}
+
+// TestAMissingPermitIsFetchedBesideTheOwnCount: the very first request waits
+// for one round trip's time, not for two.
+func TestAMissingPermitIsFetchedBesideTheOwnCount(t *testing.T) {
+	m := newMini(t)
+	l, _ := newTestLimiter(t, m.url(), LimiterOptions{
+		User: rate(100, time.Minute), Global: rate(10_000, time.Minute), Clock: m.clock, Budget: patient,
+	})
+	l.lease.prepare(context.Background(), l.lease.epoch)
+	if !l.lease.fetching() && l.lease.holding() == 0 {
+		t.Error("nothing is under way before the permit is asked for")
+	}
+	landed(t, l)
+	if n := l.lease.holding(); n != 100 {
+		t.Errorf("holds %d permits, want a batch", n)
 	}
 }
 

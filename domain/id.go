@@ -13,7 +13,7 @@ func NewID(now time.Time) string {
 	var b [16]byte
 	_, _ = rand.Read(b[6:]) // never fails since Go 1.24
 	var ms [8]byte
-	binary.BigEndian.PutUint64(ms[:], uint64(max(now.UnixMilli(), 0))) //nolint:gosec // not negative
+	binary.BigEndian.PutUint64(ms[:], uint64(max(now.UnixMilli(), 0)))
 	copy(b[:6], ms[2:])
 	b[6] = b[6]&0x0f | 0x70
 	b[8] = b[8]&0x3f | 0x80

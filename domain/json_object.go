@@ -59,7 +59,7 @@ func decodeObject(raw json.RawMessage) (map[string]any, bool) {
 		return nil, false
 	}
 	_, err := d.Token()
-	return m, err == io.EOF //nolint:errorlint // Token returns it bare
+	return m, err == io.EOF
 }
 
 // mergeMaps returns a new map; RFC 7396, section 2.

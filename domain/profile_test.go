@@ -19,8 +19,6 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 123456789, time.UTC)
 
 func newProfile() *domain.Profile { return domain.NewProfile("user_1", "ada", noon) }
 
-func ptr[T any](v T) *T { return &v }
-
 func long(n int) string { return strings.Repeat("é", n) }
 
 // A fault is written pointer code.

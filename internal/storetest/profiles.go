@@ -176,7 +176,8 @@ func update(t *testing.T, w *world) {
 	same(t, unchanged, p)
 	w.wantCounts(t, 1, 1, 2)
 	e := w.Events(t)[1]
-	if e.Action != domain.ActionProfileUpdated || !slices.Equal(e.ChangedFields, []string{"display_name", "visibility", "links", "metadata"}) || e.Impersonator != nil {
+	fields := []string{"display_name", "visibility", "links", "metadata"}
+	if e.Action != domain.ActionProfileUpdated || !slices.Equal(e.ChangedFields, fields) || e.Impersonator != nil {
 		t.Errorf("%+v", e)
 	}
 }

@@ -104,9 +104,17 @@ pool_mode = transaction
 default_pool_size = 5
 max_client_conn = 200
 `, parsed.Hostname(), parsed.Port(), parsed.User.Username(), password, port)))
-	p, err := process.Start(process.Spec{Path: program, Args: []string{"-q", config}, Dir: dir, Account: account, Orphan: syscall.SIGTERM})
+	output, err := account.Log(filepath.Join(dir, "output"))
 	must(t, err)
+	p, err := process.Start(process.Spec{
+		Path: program, Args: []string{"-q", config}, Dir: dir, Account: account, Output: output, Orphan: syscall.SIGTERM,
+	})
+	must(t, errors.Join(err, output.Close()))
 	t.Cleanup(func() {
+		if t.Failed() {
+			text, _ := os.ReadFile(output.Name())
+			t.Logf("PgBouncer running: %v; its last words:\n%s", p.Running(), process.LastLines(string(text), 20))
+		}
 		if err := p.Stop(context.Background(), process.Rung{Signal: syscall.SIGTERM, Patience: 5 * time.Second}); err != nil {
 			t.Error(err)
 		}

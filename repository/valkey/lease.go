@@ -45,11 +45,10 @@ type lease struct {
 	epoch   uint64 // of the breaker; everything below was learnt under it
 	held    int
 	lapses  time.Time // when the held permits do
-	left    int       // what the shared quota had left when last heard of
+	left    int       // what the shared quota had left when last heard of; 0 before, so that the first permit is taken alone
 	refused outcome   // the last refusal, as of refusedAt
 	sent    time.Time // when the question was sent that it answered
 	flight  *flight   // the fetch under way, if any
-	quota   int
 }
 
 // flight is one fetch that any number of requests may wait for.
@@ -62,7 +61,6 @@ func newLease(rate domain.Rate, clock Clock, fetch fetchFunc) *lease {
 	return &lease{
 		clock: clock, fetch: fetch, life: rate.Period,
 		batch: min(max(rate.Quota/leaseShare, 1), leaseMax),
-		quota: rate.Quota, left: rate.Quota,
 	}
 }
 
@@ -141,7 +139,7 @@ func (l *lease) enter(epoch uint64) error {
 	}
 	if epoch > l.epoch {
 		l.epoch = epoch
-		l.held, l.left, l.refused, l.flight = 0, l.quota, outcome{}, nil
+		l.held, l.left, l.refused, l.flight = 0, 0, outcome{}, nil
 	}
 	return nil
 }

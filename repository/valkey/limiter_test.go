@@ -257,6 +257,9 @@ func TestAQuietReplicaWastesAtMostAHundredth(t *testing.T) {
 	l, trips := newTestLimiter(t, m.url(), LimiterOptions{
 		User: rate(100, time.Minute), Global: rate(10_000, time.Minute), Clock: m.clock, Budget: patient,
 	})
+	l.probe(context.Background())
+	l.Allow(context.Background(), domain.PolicyUser, "a") // learns how much is left
+	trips.reset()
 	for i := range 30 {
 		l.Allow(trips.mark(), domain.PolicyUser, "a")
 		landed(t, l)
@@ -274,13 +277,14 @@ func TestAQuietReplicaWastesAtMostAHundredth(t *testing.T) {
 	}
 }
 
-// TestAMissingPermitIsFetchedBesideTheOwnCount: the very first request waits
-// for one round trip's time, not for two.
+// TestAMissingPermitIsFetchedBesideTheOwnCount: a request that finds no permit
+// waits for one round trip's time, not for two.
 func TestAMissingPermitIsFetchedBesideTheOwnCount(t *testing.T) {
 	m := newMini(t)
 	l, _ := newTestLimiter(t, m.url(), LimiterOptions{
 		User: rate(100, time.Minute), Global: rate(10_000, time.Minute), Clock: m.clock, Budget: patient,
 	})
+	l.Allow(context.Background(), domain.PolicyUser, "a") // learns how much is left
 	l.lease.prepare(context.Background(), l.lease.epoch)
 	if !l.lease.fetching() && l.lease.holding() == 0 {
 		t.Error("nothing is under way before the permit is asked for")

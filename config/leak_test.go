@@ -92,3 +92,31 @@ func everythingPrinted(t *rapid.T, opts Options) string {
 	}
 	return b.String()
 }
+
+// Values that are no secrets are repeated in faults, unless a secret was put there by mistake.
+func TestASecretInTheWrongVariableIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	for _, secret := range []string{
+		goodKey, "sk_live_Jq8Zt", "whsec_AAECAw==", "postgres://u:p4ss@db/x", "my-password", "a-secret-thing", "-----BEGIN PRIVATE KEY-----",
+	} {
+		for _, variable := range []string{"LOG_LEVEL", "HTTP_ADDR", "DISK_PATH", "CLERK_API_URL", "CLERK_ISSUER", "CORS_ALLOWED_ORIGINS", "RATE_LIMIT_IP", "TRUSTED_PROXIES"} {
+			faults := faultsOf(t, with(production(), variable, secret))
+			wantOnly(t, faults, variable)
+			wantHidden(t, "the error", faults.Error(), secret)
+		}
+	}
+	faults := faultsOf(t, with(production(), "CONFIG_FILE", writeFile(t, "c.yaml", "a1"+goodKey[:30]+": x\n")))
+	wantHidden(t, "the error", faults.Error(), goodKey[:30])
+}
+
+func TestAnOrdinaryBadValueIsRepeatedOnOneLine(t *testing.T) {
+	t.Parallel()
+	for variable, value := range map[string]string{
+		"LOG_LEVEL": "loud", "HTTP_ADDR": "nowhere", "RATE_LIMIT_IP": "0/1m", "CLERK_API_URL": "http://api.acme.dev/v1", "TRUSTED_PROXIES": "10.0.0.1/8",
+	} {
+		faults := faultsOf(t, with(production(), variable, value))
+		if !strings.HasSuffix(faults.Error(), fmt.Sprintf(", not %q", value)) {
+			t.Errorf("%s=%s is not repeated: %v", variable, value, faults)
+		}
+	}
+}

@@ -61,7 +61,8 @@ func printings(t *testing.T, v any) map[string]string {
 
 // shapes are the forms in which a printer could show a text.
 func shapes(secret string) []string {
-	return []string{secret, fmt.Sprintf("%x", secret), fmt.Sprintf("%X", secret), fmt.Sprintf("% x", secret), fmt.Sprint([]byte(secret))}
+	numbers := strings.Trim(fmt.Sprintf("%v", []byte(secret)), "[]")
+	return []string{secret, fmt.Sprintf("%x", secret), fmt.Sprintf("%X", secret), fmt.Sprintf("% x", secret), numbers}
 }
 
 func TestASecretIsMaskedHoweverItIsPrinted(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 // checkTypos finds variables of the environment that nobody reads and whose
@@ -12,7 +11,7 @@ import (
 // otherwise leave a default in force unseen.
 func checkTypos(env map[string]string, faults *Faults) {
 	for _, name := range slices.Sorted(maps.Keys(env)) {
-		if knownVariables()[name] || strings.HasPrefix(name, "OTEL_") {
+		if knownVariables()[name] {
 			continue
 		}
 		if near := nearest(name); near != "" {

@@ -18,7 +18,8 @@ func (c *checker) network() {
 			continue
 		}
 		if normal, ok := normalHost(host); !ok || normal != host {
-			c.fault("ALLOWED_HOSTS", "must be hosts such as api.example.com, or .example.com, in lower case without scheme and path (place %d of the list)%s", i+1, echo(host))
+			c.fault("ALLOWED_HOSTS", "must be hosts such as api.example.com, or .example.com, without scheme and path (place %d of the list)%s",
+				i+1, echo(host))
 		}
 	}
 	for i, origin := range s.CORSAllowedOrigins {

@@ -125,7 +125,8 @@ func parseDatabaseURL(raw string) (databaseURL, string) {
 func splitHosts(list string) ([]string, string) {
 	var hosts []string
 	for item := range strings.SplitSeq(list, ",") {
-		host, port, hasPort := item, "", false
+		var host, port string
+		var hasPort bool
 		if inner, ok := strings.CutPrefix(item, "["); ok {
 			var after string
 			host, after, ok = strings.Cut(inner, "]")

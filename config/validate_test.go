@@ -21,7 +21,7 @@ var rsaKeys sync.Map // bits → *rsa.PrivateKey; making them is slow under the 
 func rsaKey(t *testing.T, bits int) *rsa.PrivateKey {
 	t.Helper()
 	if key, ok := rsaKeys.Load(bits); ok {
-		return key.(*rsa.PrivateKey) //nolint:forcetypeassert // nothing else is stored
+		return key.(*rsa.PrivateKey)
 	}
 	key, err := rsa.GenerateKey(rand.Reader, bits)
 	if err != nil {

@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -100,13 +98,6 @@ func (o Options) tuneConn(c *pgx.ConnConfig) {
 //	ALTER ROLE profile_api SET idle_in_transaction_session_timeout = '60s';
 func throughPgBouncer(c *pgx.ConnConfig) bool {
 	return c.DefaultQueryExecMode != pgx.QueryExecModeCacheStatement
-}
-
-// cancelOnServer makes the end of a context stop the statement in PostgreSQL
-// too, at once; pgx's default only hangs up, and the server works on. When
-// even the cancel request gets no answer, the connection is cut.
-func cancelOnServer(conn *pgconn.PgConn) ctxwatch.Handler {
-	return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, CancelRequestDelay: 0, DeadlineDelay: time.Second}
 }
 
 func readTimesAsUTC(_ context.Context, conn *pgx.Conn) error {

@@ -107,7 +107,7 @@ max_client_conn = 200
 	output, err := account.Log(filepath.Join(dir, "output"))
 	must(t, err)
 	p, err := process.Start(process.Spec{
-		Path: program, Args: []string{"-q", config}, Dir: dir, Account: account, Output: output, Orphan: syscall.SIGTERM,
+		Path: program, Args: []string{config}, Dir: dir, Account: account, Output: output, Orphan: syscall.SIGTERM,
 	})
 	must(t, errors.Join(err, output.Close()))
 	t.Cleanup(func() {

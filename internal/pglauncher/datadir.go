@@ -142,18 +142,21 @@ func (c *cluster) mentionOlder(options Options) {
 // checkUnused looks at the lock file for a server that is alive and listening. PostgreSQL checks the file too, and better, but by
 // then we would have emptied that server's log, and its message names no port.
 func (c *cluster) checkUnused() error {
-	lock, err := os.ReadFile(filepath.Join(c.data(), "postmaster.pid"))
-	if err != nil {
-		return nil // no server, or PostgreSQL itself will say what is wrong
+	pid, port, found := c.lock()
+	if !found || !process.Alive(pid) || process.PortFree(port) {
+		return nil // if something is wrong all the same, PostgreSQL will say so
 	}
+	return fmt.Errorf("%w: %s by process %d on port %d; stop that one first", ErrInUse, c.data(), pid, port)
+}
+
+// lock reads the process id and the port from the first and fourth line of the lock file.
+func (c *cluster) lock() (pid, port int, found bool) {
+	lock, err := os.ReadFile(filepath.Join(c.data(), "postmaster.pid"))
 	lines := strings.Split(string(lock), "\n")
-	if len(lines) < 4 {
-		return nil
+	if err != nil || len(lines) < 4 {
+		return 0, 0, false
 	}
 	pid, errPid := strconv.Atoi(strings.TrimSpace(lines[0]))
 	port, errPort := strconv.Atoi(strings.TrimSpace(lines[3]))
-	if errPid != nil || errPort != nil || !process.Alive(pid) || process.PortFree(port) {
-		return nil
-	}
-	return fmt.Errorf("%w: %s by process %d on port %d; stop that one first", ErrInUse, c.data(), pid, port)
+	return pid, port, errPid == nil && errPort == nil
 }

@@ -83,8 +83,8 @@ func candidates(ctx context.Context) []string {
 	}
 	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
 		// A link in PATH leads to the directory that has the other program and knows its share files.
-		if real, err := filepath.EvalSymlinks(filepath.Join(dir, "postgres")); err == nil && filepath.IsAbs(real) {
-			dirs = append(dirs, filepath.Dir(real))
+		if program, err := filepath.EvalSymlinks(filepath.Join(dir, "postgres")); err == nil && filepath.IsAbs(program) {
+			dirs = append(dirs, filepath.Dir(program))
 		}
 	}
 	for _, pattern := range []string{

@@ -25,16 +25,16 @@ func TestHighestVersionFirst(t *testing.T) {
 }
 
 func TestLinksInPathAreResolved(t *testing.T) {
-	real, path := t.TempDir(), t.TempDir()
+	installed, path := t.TempDir(), t.TempDir()
 	for _, name := range []string{"postgres", "initdb"} {
-		if err := os.WriteFile(filepath.Join(real, name), []byte("#!/bin/sh\n"), 0o700); err != nil {
+		if err := os.WriteFile(filepath.Join(installed, name), []byte("#!/bin/sh\n"), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Symlink(filepath.Join(real, "postgres"), filepath.Join(path, "postgres")); err != nil {
+	if err := os.Symlink(filepath.Join(installed, "postgres"), filepath.Join(path, "postgres")); err != nil {
 		t.Fatal(err)
 	}
-	resolved, err := filepath.EvalSymlinks(real)
+	resolved, err := filepath.EvalSymlinks(installed)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package testservers_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"sync"
 	"testing"
@@ -59,6 +60,7 @@ func TestDatabasesAreSeparateAndDropped(t *testing.T) {
 func TestDatabaseFromTemplateMigratesOnce(t *testing.T) {
 	var lock sync.Mutex
 	runs := 0
+	key := rand.Text() // with -count, each run needs a template of its own
 	migrate := func(ctx context.Context, url string) error {
 		lock.Lock()
 		runs++
@@ -69,7 +71,7 @@ func TestDatabaseFromTemplateMigratesOnce(t *testing.T) {
 		for range 6 {
 			t.Run("copy", func(t *testing.T) {
 				t.Parallel()
-				url := testservers.DatabaseFromTemplate(t, "mark", migrate)
+				url := testservers.DatabaseFromTemplate(t, key, migrate)
 				if err := execute(t.Context(), url, "INSERT INTO mark VALUES (2)"); err != nil {
 					t.Fatal(err)
 				}

@@ -183,24 +183,38 @@ func tryClaim(ctx context.Context, base string) (found claim, err error) {
 			key: fmt.Sprintf("profile-api:test-claim:%d", number), token: randomText(16),
 		}
 		won, err := client.SetNX(ctx, candidate.key, candidate.token, claimLife).Result()
-		if err != nil {
-			return claim{}, err
-		}
-		if !won {
+		if err == nil && !won {
 			continue
 		}
-		size, err := candidate.size(ctx)
+		var size int64
+		if err == nil {
+			size, err = candidate.size(ctx)
+		}
 		if err == nil && size == 0 {
 			return candidate, nil
 		}
-		releaseErr := client.Del(ctx, candidate.key).Err()
+		abandonErr := candidate.abandon(ctx, client)
 		if err != nil && strings.Contains(err.Error(), "out of range") {
-			return claim{}, errors.Join(errAllTaken, releaseErr)
+			return claim{}, errors.Join(errAllTaken, abandonErr)
 		}
-		if err := errors.Join(err, releaseErr); err != nil {
+		if err := errors.Join(err, abandonErr); err != nil {
 			return claim{}, err
 		}
 	}
+}
+
+// abandon removes the claim if it was made at all: when the context ended while it was being made, nobody knows.
+func (c claim) abandon(ctx context.Context, holder *redis.Client) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpLimit)
+	defer cancel()
+	token, err := holder.Get(ctx, c.key).Result()
+	if errors.Is(err, redis.Nil) || err == nil && token != c.token {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return holder.Del(ctx, c.key).Err()
 }
 
 func (c claim) size(ctx context.Context) (size int64, err error) {

@@ -84,7 +84,7 @@ func TestNewcomersFirstCallAndRestart(t *testing.T) {
 // SIGKILL gives the stack no chance to clean up; PostgreSQL must end all the same.
 func TestNoOrphanAfterSIGKILL(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("the kernel's parent-death signal is Linux's; elsewhere the next start ends what was left")
+		t.Skip("the kernel's parent-death signal is Linux's alone")
 	}
 	s := startStack(t, stackEnv(t))
 	pids := s.postgresPIDs(t)

@@ -29,7 +29,7 @@ run: need-go ## Start everything on this machine: API, PostgreSQL, Valkey, Clerk
 
 .PHONY: test
 test: need-go need-cc ## Run all tests with the race detector, on servers of their own
-	go test -race -shuffle=on -count=1 -timeout 15m $(ARGS) $(PKG)
+	CGO_ENABLED=1 go test -race -shuffle=on -count=1 -timeout 15m $(ARGS) $(PKG)
 
 .PHONY: lint
 lint: need-go $(LINT) ## Check the code, the dependency rule, and that production links no stand-in

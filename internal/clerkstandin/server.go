@@ -211,7 +211,9 @@ func (r *Running) Close(ctx context.Context) error {
 	if err != nil {
 		err = errors.Join(err, r.srv.Close())
 	}
-	if serveErr := <-r.done; !errors.Is(serveErr, http.ErrServerClosed) {
+	serveErr := <-r.done
+	r.done <- serveErr // a second Close finds it too
+	if !errors.Is(serveErr, http.ErrServerClosed) {
 		err = errors.Join(err, serveErr)
 	}
 	return err

@@ -15,6 +15,7 @@ import (
 	"github.com/clerk/clerk-sdk-go/v2/jwks"
 	"github.com/clerk/clerk-sdk-go/v2/jwt"
 	"github.com/clerk/clerk-sdk-go/v2/user"
+
 	"github.com/profile-api/profile-api/internal/clerkstandin"
 )
 

@@ -6,9 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/profile-api/profile-api/domain"
 	"github.com/profile-api/profile-api/internal/clerkstandin"
-	"pgregory.net/rapid"
 )
 
 func minutes(n int) *time.Duration { d := time.Duration(n) * time.Minute; return &d }

@@ -64,7 +64,7 @@ type plainAnswers struct{ next http.RoundTripper }
 func (t plainAnswers) RoundTrip(req *http.Request) (*http.Response, error) {
 	next := t.next
 	if next == nil {
-		next = http.DefaultTransport
+		next = http.DefaultTransport //nolint:forbidigo // the fetch itself has a timeout, by its context
 	}
 	resp, err := next.RoundTrip(req)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 
 // Keys are made once: making one takes longer than most tests.
 var (
-	keyA     = sync.OnceValue(func() *rsa.PrivateKey { return mustKey() })
-	keyB     = sync.OnceValue(func() *rsa.PrivateKey { return mustKey() })
+	keyA     = sync.OnceValue(mustKey)
+	keyB     = sync.OnceValue(mustKey)
 	theParty = "https://app.example.com"
 )
 

@@ -352,7 +352,7 @@ func TestBadAnswersKeepTheOldKeys(t *testing.T) {
 
 func TestOnlyFitKeysCount(t *testing.T) {
 	f := newFixture(t, newManualClock())
-	short, err := rsa.GenerateKey(rand.Reader, 1024) //nolint:gosec // the point of the test
+	short, err := rsa.GenerateKey(rand.Reader, 1024) // the point of the test
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,9 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/profile-api/profile-api/domain"
 	"github.com/profile-api/profile-api/internal/clerkstandin"
-	"pgregory.net/rapid"
 )
 
 func (g *Gate) remembers(token string) bool {

@@ -230,8 +230,8 @@ func TestTheOrdinaryRequestMakesOneRoundTrip(t *testing.T) {
 	l, trips := newTestLimiter(t, m.url(), LimiterOptions{
 		User: rate(100, time.Minute), Global: rate(10_000, time.Minute), Clock: m.clock, Budget: patient,
 	})
-	l.probe(context.Background())                             // loads the scripts, as Run does at the start
-	for range 2 { // learn how much is left, take the first batch
+	l.probe(context.Background()) // loads the scripts, as Run does at the start
+	for range 2 {                 // learn how much is left, take the first batch
 		l.Allow(context.Background(), domain.PolicyUser, "first")
 		landed(t, l)
 	}

@@ -100,6 +100,7 @@ func setErrorHeaders(h http.Header, e *domain.Error, s *middleware.State) {
 			wait = defaultRetryAfter
 		}
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+	default: // the others need no header of their own; 405 has its Allow from the router
 	}
 }
 

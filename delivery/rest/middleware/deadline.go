@@ -26,7 +26,7 @@ func Deadline(normal, admin time.Duration, m *Metrics) echo.MiddlewareFunc {
 			ctx, cancel := context.WithTimeout(c.Request().Context(), limit)
 			defer cancel()
 			c.SetRequest(c.Request().WithContext(ctx))
-			boundBody(c, ctx)
+			boundBody(ctx, c)
 			err := next(c)
 			if err == nil || !timedOut(ctx, err) {
 				return err
@@ -64,7 +64,7 @@ func serverFault(err error) bool {
 // boundBody lets the connection's reads fail when the request's time is over. A
 // read deadline that stayed on after the body would end the connection's watch
 // for a client that leaves, so it goes with the body's end.
-func boundBody(c echo.Context, ctx context.Context) {
+func boundBody(ctx context.Context, c echo.Context) {
 	r := c.Request()
 	deadline, ok := ctx.Deadline()
 	if !ok || r.Body == nil || r.Body == http.NoBody {

@@ -22,7 +22,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .2, .3, .5, 1, 2.5, 5, 10, 30},
 		}, []string{"method", "route", "status"}),
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "rate_limit_decisions_total", Help: "Requests by the policy that decided and the outcome: allowed, refused, bypassed; _local when this replica decided alone.",
+			Name: "rate_limit_decisions_total",
+			Help: "Requests by the policy that decided and the outcome: allowed, refused or bypassed; _local when this replica decided alone.",
 		}, []string{"policy", "outcome"}),
 		verifications: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "auth_token_verifications_total", Help: "Presented tokens by outcome.",

@@ -14,7 +14,7 @@ var requestIDForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 func RequestID() echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			id := ""
+			var id string
 			if sent := c.Request().Header.Values(echo.HeaderXRequestID); len(sent) == 1 && requestIDForm.MatchString(sent[0]) {
 				id = sent[0]
 			} else {

@@ -2,7 +2,6 @@ package rest
 
 import (
 	"encoding/json"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -90,6 +89,12 @@ func (p *patchReader) links(pointer string, v jsontext.Value) (domain.Opt[[]doma
 
 var linkFields = []string{"label", "url"}
 
+// linkRequest is one link as sent; nil stands for a member that was not.
+type linkRequest struct {
+	Label *string `json:"label" validate:"required"`
+	URL   *string `json:"url" validate:"required"`
+}
+
 func (p *patchReader) link(pointer string, v jsontext.Value) (domain.Link, error) {
 	if v.Kind() != '{' {
 		p.fault(pointer, domain.FieldInvalidType, "This must be an object with label and url.")
@@ -99,26 +104,32 @@ func (p *patchReader) link(pointer string, v jsontext.Value) (domain.Link, error
 	if err != nil {
 		return domain.Link{}, err
 	}
-	values := map[string]string{}
+	var label, url string
+	var request linkRequest
 	for _, m := range list {
 		at := pointer + "/" + escapePointer(m.name)
-		if !slices.Contains(linkFields, m.name) {
+		switch m.name {
+		case "label":
+			label = p.requiredText(at, m.value)
+			request.Label = &label
+		case "url":
+			url = p.requiredText(at, m.value)
+			request.URL = &url
+		default:
 			p.unknown(at)
-			continue
-		}
-		if m.value.Kind() != '"' {
-			p.fault(at, domain.FieldInvalidType, "This must be a string.")
-			values[m.name] = ""
-			continue
-		}
-		values[m.name] = p.text(at, m.value).Value
-	}
-	for _, f := range linkFields {
-		if _, ok := values[f]; !ok {
-			p.fault(pointer+"/"+f, domain.FieldRequired, "This must be given.")
 		}
 	}
-	return domain.Link{Label: values["label"], URL: values["url"]}, nil
+	p.checkShape(pointer, request)
+	return domain.Link{Label: label, URL: url}, nil
+}
+
+// requiredText reads a string; null is none.
+func (p *patchReader) requiredText(pointer string, v jsontext.Value) string {
+	if v.Kind() != '"' {
+		p.fault(pointer, domain.FieldInvalidType, "This must be a string.")
+		return ""
+	}
+	return p.text(pointer, v).Value
 }
 
 // escapePointer writes a name as a token of a JSON Pointer (RFC 6901, section 3).

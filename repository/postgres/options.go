@@ -21,7 +21,7 @@ type Options struct {
 	URL string // postgres://…; required
 
 	MaxOpen         int           // connections at most; 25
-	MaxIdle         int           // of them kept while idle; MaxOpen
+	MaxIdle         int           // of them kept while idle, none when negative; MaxOpen
 	ConnMaxLifetime time.Duration // up to a tenth is added at random, so that not all end at once; 10 min
 	ConnMaxIdleTime time.Duration // 5 min
 	ConnectTimeout  time.Duration // for one attempt to connect; 10 s

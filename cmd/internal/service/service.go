@@ -115,11 +115,20 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 // DatabaseOptions are the pool's options as the settings say.
 func DatabaseOptions(s *config.Settings, log *slog.Logger) postgres.Options {
 	return postgres.Options{
-		URL: s.DatabaseURL.Reveal(), MaxOpen: s.DBMaxOpenConns, MaxIdle: s.DBMaxIdleConns,
+		URL: s.DatabaseURL.Reveal(), MaxOpen: s.DBMaxOpenConns, MaxIdle: idleConnections(s.DBMaxIdleConns),
 		ConnMaxLifetime: s.DBConnMaxLifetime, ConnMaxIdleTime: s.DBConnMaxIdleTime, ConnectTimeout: s.DBConnectTimeout,
 		StatementTimeout: s.DBStatementTimeout, LockTimeout: s.DBLockTimeout, IdleInTransactionTimeout: s.DBIdleInTransactionTimeout,
 		Logger: log,
 	}
+}
+
+// idleConnections tells the pool apart what the settings say: 0 keeps none, while
+// a zero option would take the pool's default.
+func idleConnections(n int) int {
+	if n == 0 {
+		return -1
+	}
+	return n
 }
 
 func rate(r config.Rate) domain.Rate { return domain.Rate{Quota: r.Quota, Period: r.Period} }

@@ -74,14 +74,14 @@ type Health struct {
 
 	mu      sync.Mutex
 	last    HealthReport
-	pending bool // a migration is pending, or that could not be found out
+	pending bool // a migration was pending when that could last be found out; true before
 	taken   time.Time
 	known   map[string]HealthStatus // what the log was last told
 }
 
 // NewHealth builds the use case.
 func NewHealth(deps HealthDeps) *Health {
-	return &Health{HealthDeps: deps, known: map[string]HealthStatus{}}
+	return &Health{HealthDeps: deps, pending: true, known: map[string]HealthStatus{}}
 }
 
 // Drain makes the service not ready for the rest of its life.
@@ -138,8 +138,12 @@ func (h *Health) measure(ctx context.Context) (HealthReport, bool) {
 	wg.Go(func() { database = h.probe(ctx, "database", h.Database) })
 	wg.Go(func() { cache = h.probe(ctx, "cache", h.Cache) })
 	wg.Go(func() {
-		p, err := h.Migrations.Pending(ctx)
-		pending = p || err != nil
+		var err error
+		if pending, err = h.Migrations.Pending(ctx); err != nil {
+			// A pool that is exhausted must not take the replica away: that the
+			// database itself is lost, its own check says.
+			pending = h.pending
+		}
 	})
 	disk := h.disk(ctx)
 	wg.Wait()

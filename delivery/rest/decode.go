@@ -35,8 +35,8 @@ func readObject(c echo.Context, mediaTypes ...string) (jsontext.Value, error) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		var own *domain.Error
-		if errors.As(err, &own) || errors.Is(err, os.ErrDeadlineExceeded) || c.Request().Context().Err() != nil {
-			return nil, err
+		if errors.As(err, &own) || errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil, err // 413; 504 in the deadline layer
 		}
 		return nil, malformed("The body ended before it was complete.").WithCause(err)
 	}

@@ -29,8 +29,9 @@ func Observe(log *slog.Logger, m *Metrics, hashes domain.Pseudonymizer, clock us
 		return func(c echo.Context) error {
 			start, client := clock.Now(), c.Request().Context()
 			err := next(c)
-			// The context from before the deadline layer, which ends its own when it returns.
-			gone := err != nil && errors.Is(client.Err(), context.Canceled)
+			// The context from before the deadline layer, which ends its own when it returns. It alone does not tell:
+			// net/http ends it for a body that came too slowly as well, and that client waits for its answer.
+			gone := errors.Is(err, context.Canceled) && errors.Is(client.Err(), context.Canceled)
 			if err != nil && !gone {
 				c.Error(err)
 			}

@@ -71,18 +71,22 @@ func hostAllowed(allowed []string, hostport string) bool {
 	return false
 }
 
-// hostOnly cuts the port and the root's dot off; IPv6 loses its brackets.
+// hostOnly cuts the port and the root's dot off; IPv6 loses its brackets. Empty
+// for what is no host with or without a port (RFC 3986, section 3.2): user
+// information, say, which another reader would take for the host.
 func hostOnly(hostport string) string {
-	host := strings.ToLower(hostport)
+	host, port := strings.ToLower(hostport), ""
 	if strings.HasPrefix(host, "[") {
 		end := strings.IndexByte(host, ']')
 		if end < 0 {
 			return ""
 		}
-		return host[1:end]
+		host, port = host[1:end], host[end+1:]
+	} else if i := strings.LastIndexByte(host, ':'); i >= 0 {
+		host, port = host[:i], host[i:]
 	}
-	if i := strings.LastIndexByte(host, ':'); i >= 0 {
-		host = host[:i]
+	if port != "" && (port[0] != ':' || strings.Trim(port[1:], "0123456789") != "") {
+		return ""
 	}
 	return strings.TrimSuffix(host, ".")
 }

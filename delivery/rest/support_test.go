@@ -166,7 +166,6 @@ type world struct {
 	clerk    *clerkstandin.Server
 	db       *postgres.DB
 	url      string
-	health   *usecase.HealthDeps
 }
 
 // newWorld builds it; change alters what the edge is given before it is built.
@@ -184,13 +183,7 @@ func newWorld(t *testing.T, change ...func(*Deps)) *world {
 	t.Cleanup(func() { must(t, db.Close()) })
 
 	w.deps = Deps{
-		Profiles: usecase.NewProfiles(usecase.ProfilesDeps{
-			Tx: db, Profiles: postgres.NewProfiles(db), Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db),
-			Reservations: postgres.NewHandleReservations(db), Identities: postgres.NewIdentities(db), Clock: w.clock, Hashes: testHashes,
-		}),
-		Health: usecase.NewHealth(usecase.HealthDeps{
-			Database: db, Cache: okProbe{}, Migrations: noMigrations{}, Disk: fullDisk{}, DiskMinPercent: 10, Clock: w.clock, Log: log,
-		}),
+		Profiles: profilesOver(db, w.clock), Health: healthOver(db, w.clock, log),
 		Verifier: w.gate(t, log), Limiter: w.limiter, Clock: w.clock, Hashes: testHashes,
 		Metrics: middleware.NewMetrics(w.registry), Log: log,
 		MaxBodyBytes: 65536, RequestTimeout: liveness, AdminRequestTimeout: 2 * liveness, RateLimitAdminBypass: true,
@@ -200,6 +193,19 @@ func newWorld(t *testing.T, change ...func(*Deps)) *world {
 	}
 	w.api = New(w.deps)
 	return w
+}
+
+func profilesOver(db *postgres.DB, clock usecase.Clock) *usecase.Profiles {
+	return usecase.NewProfiles(usecase.ProfilesDeps{
+		Tx: db, Profiles: postgres.NewProfiles(db), Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db),
+		Reservations: postgres.NewHandleReservations(db), Identities: postgres.NewIdentities(db), Clock: clock, Hashes: testHashes,
+	})
+}
+
+func healthOver(db *postgres.DB, clock usecase.Clock, log *slog.Logger) *usecase.Health {
+	return usecase.NewHealth(usecase.HealthDeps{
+		Database: db, Cache: okProbe{}, Migrations: noMigrations{}, Disk: fullDisk{}, DiskMinPercent: 10, Clock: clock, Log: log,
+	})
 }
 
 func (w *world) gate(t *testing.T, log *slog.Logger) *clerk.Gate {
@@ -269,6 +275,8 @@ func (w *world) person(opts ...clerkstandin.MintOption) person {
 }
 
 var adminRole = clerkstandin.WithRole(domain.RoleAdmin)
+
+func lifetime(d time.Duration) clerkstandin.MintOption { return clerkstandin.WithLifetime(d) }
 
 // with changes a request before it is sent.
 type with func(*http.Request)

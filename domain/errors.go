@@ -111,7 +111,7 @@ func UnavailableError(cause error, retryAfter time.Duration) *Error {
 func TimeoutError(cause error) *Error {
 	return &Error{
 		kind: Timeout, code: CodeTimeout,
-		message: "The request took too long and was given up; nothing was changed.",
+		message: "The request took too long and was given up.",
 		cause:   cause,
 	}
 }

@@ -123,6 +123,27 @@ func TestHealthReport(t *testing.T) {
 	}
 }
 
+// What cannot be found out just now stays as it was last found.
+func TestMigrationsAreRememberedWhileTheyCannotBeAsked(t *testing.T) {
+	for _, pending := range []bool{false, true} {
+		h := newHealth()
+		h.migrations.pending = pending
+		before := h.health.Ready(t.Context())
+		h.migrations.err = errDown
+		for range 2 {
+			h.clock.Advance(time.Second)
+			if r := h.health.Ready(t.Context()); r != before || (r.Reason == "migrations") != pending {
+				t.Errorf("pending %v: %+v, before %+v", pending, r, before)
+			}
+		}
+		h.migrations = fakeMigrations{}
+		h.clock.Advance(time.Second)
+		if r := h.health.Ready(t.Context()); r.Status != usecase.Healthy {
+			t.Errorf("afterwards %+v", r)
+		}
+	}
+}
+
 func TestLatencyIsTheClocks(t *testing.T) {
 	h := newHealth()
 	h.database.wait = func(context.Context) error { h.clock.Advance(12345 * time.Microsecond); return nil }

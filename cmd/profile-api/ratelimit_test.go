@@ -49,6 +49,10 @@ func TestFirstRequestsAtOnceMakeOneProfile(t *testing.T) {
 	parallel(t)
 	s := newStack(t)
 	replicas := []*program{s.replica(t), s.replica(t)}
+	// What follows is about races of creation, not about how long a cold pool takes to fill.
+	eventually(t, "both pools are warm", func() bool {
+		return count(crowd(t, 100, replicas, "/v1/profiles/nobody_1", ""), http.StatusNotFound) == 100
+	})
 	conn := connect(t, s.database)
 	for range 3 {
 		token, id := s.person(t)

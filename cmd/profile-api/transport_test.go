@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/profile-api/profile-api/domain"
 )
@@ -141,5 +142,18 @@ func TestMetricsAreTheOperatorsOwn(t *testing.T) {
 		if r := own.get(t, path, token); r.status != http.StatusNotFound {
 			t.Errorf("the operators' listener answers %s with %d", path, r.status)
 		}
+	}
+}
+
+// A profile takes as long as was asked for, however short the API's own timeouts are.
+func TestLongProfileIsNotCutShort(t *testing.T) {
+	t.Parallel() // without a slot: it does nothing but wait
+	s := production("postgres://u:p@"+freeAddr(t)+"/x", "redis://"+freeAddr(t), "http://"+freeAddr(t)+"/v1")
+	p := start(t, s.with("REQUEST_TIMEOUT", "10ms", "ADMIN_REQUEST_TIMEOUT", "10ms"))
+	own := &program{api: p.ops}
+	begin := time.Now()
+	r := own.get(t, "/debug/pprof/profile?seconds=12", "")
+	if d := time.Since(begin); r.status != http.StatusOK || d < 12*time.Second {
+		t.Errorf("a profile of 12 s is answered with %d after %s", r.status, d)
 	}
 }

@@ -29,7 +29,7 @@ func serve(ctx context.Context, s *config.Settings, log *slog.Logger, health *us
 	}
 	apiServer := newServer(s, log, closeWhileDraining(health, api))
 	opsServer := newServer(s, log, closeWhileDraining(health, ops))
-	opsServer.WriteTimeout = 0 // a CPU profile takes as long as was asked for
+	opsServer.ReadTimeout, opsServer.WriteTimeout = 0, 0 // a CPU profile takes as long as was asked for
 	servers := []*http.Server{apiServer, opsServer}
 	failed := make(chan error, len(servers))
 	for i, srv := range servers {

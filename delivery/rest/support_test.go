@@ -289,9 +289,6 @@ func (p person) is() with         { return bearer(p.token) }
 func peerAddr(addr string) with   { return func(r *http.Request) { r.RemoteAddr = addr } }
 func hostName(host string) with   { return func(r *http.Request) { r.Host = host } }
 func mediaType(value string) with { return header("Content-Type", value) }
-func within(c context.Context) with {
-	return func(r *http.Request) { *r = *r.WithContext(c) }
-}
 
 // reply is a recorded answer.
 type reply struct {
@@ -314,7 +311,7 @@ func (w *world) do(t *testing.T, method, path string, body any, changes ...with)
 	}
 	rec := httptest.NewRecorder()
 	w.api.ServeHTTP(rec, r)
-	got := reply{rec.Code, rec.Result().Header, rec.Body.String()} //nolint:bodyclose // a recorder's
+	got := reply{rec.Code, rec.Result().Header, rec.Body.String()}
 	got.checkAlways(t, method, r.URL.EscapedPath())
 	return got
 }

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 	"math"
@@ -77,7 +78,7 @@ func (p problems) handle(err error, c echo.Context) {
 	}
 	body := Problem{
 		Type: "/problems/" + string(e.Code()), Title: catalogue[e.Code()].Title, Status: status, Detail: e.Message(),
-		Instance: c.Request().URL.EscapedPath(), Code: e.Code(), RequestID: s.RequestID, Errors: e.Fields(),
+		Instance: cmp.Or(c.Request().URL.EscapedPath(), "/"), Code: e.Code(), RequestID: s.RequestID, Errors: e.Fields(),
 	}
 	if err := writeJSON(c, status, mimeProblem, body); err != nil {
 		p.log.LogAttrs(c.Request().Context(), slog.LevelDebug, "problem not written", slog.String("request_id", s.RequestID))

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/profile-api/profile-api/config"
+	"github.com/profile-api/profile-api/delivery/rest"
 	"github.com/profile-api/profile-api/usecase"
 )
 
@@ -27,6 +28,7 @@ func serve(ctx context.Context, s *config.Settings, log *slog.Logger, health *us
 	if err != nil {
 		return err
 	}
+	listeners[0] = rest.ProblemListener(listeners[0])
 	apiServer := newServer(s, log, closeWhileDraining(health, api))
 	opsServer := newServer(s, log, closeWhileDraining(health, ops))
 	opsServer.ReadTimeout, opsServer.WriteTimeout = 0, 0 // a CPU profile takes as long as was asked for

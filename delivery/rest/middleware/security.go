@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"net/http"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -16,16 +17,7 @@ func SecurityHeaders(proxies Proxies, requireHTTPS bool) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			h := c.Response().Header()
-			h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
-			h.Set("X-Content-Type-Options", "nosniff")
-			h.Set("X-Frame-Options", "DENY")
-			h.Set("Referrer-Policy", "no-referrer")
-			h.Set("Cross-Origin-Opener-Policy", "same-origin")
-			h.Set("Cross-Origin-Embedder-Policy", "require-corp")
-			// The front end lives on another origin; what it may read, CORS decides.
-			h.Set("Cross-Origin-Resource-Policy", "cross-origin")
-			h.Set("Permissions-Policy", "accelerometer=(), camera=(), geolocation=(), microphone=(), payment=(), usb=()")
-			h.Set("Cache-Control", "no-store") // handlers of public reads relax it
+			SetSecurityHeaders(h)
 			scheme := proxies.scheme(c.Request())
 			if scheme == "https" {
 				h.Set("Strict-Transport-Security", "max-age=63072000; includeSubDomains")
@@ -36,6 +28,20 @@ func SecurityHeaders(proxies Proxies, requireHTTPS bool) echo.MiddlewareFunc {
 			return next(c)
 		}
 	}
+}
+
+// SetSecurityHeaders sets what every response has, whoever writes it.
+func SetSecurityHeaders(h http.Header) {
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Embedder-Policy", "require-corp")
+	// The front end lives on another origin; what it may read, CORS decides.
+	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
+	h.Set("Permissions-Policy", "accelerometer=(), camera=(), geolocation=(), microphone=(), payment=(), usb=()")
+	h.Set("Cache-Control", "no-store") // handlers of public reads relax it
 }
 
 // Hosts refuses requests for other hosts: 421 (RFC 9110, section 15.5.20). An

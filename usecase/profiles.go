@@ -6,6 +6,8 @@ import (
 	"errors"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/profile-api/profile-api/domain"
 )
 
@@ -23,14 +25,17 @@ type ProfilesDeps struct {
 }
 
 // Profiles is what people do with profiles.
-type Profiles struct{ deps ProfilesDeps }
+type Profiles struct {
+	deps  ProfilesDeps
+	first singleflight.Group // first requests under way, by Clerk id
+}
 
 // NewProfiles builds the use case.
 func NewProfiles(deps ProfilesDeps) *Profiles {
 	if deps.NewHandle == nil {
 		deps.NewHandle = func() (string, error) { return domain.NewHandle(rand.Reader) }
 	}
-	return &Profiles{deps}
+	return &Profiles{deps: deps}
 }
 
 // Resolve gives the caller's own profile and creates it on their first request.
@@ -39,7 +44,7 @@ func NewProfiles(deps ProfilesDeps) *Profiles {
 func (s *Profiles) Resolve(ctx context.Context, caller domain.Caller) (*domain.Profile, error) {
 	p, err := s.deps.Profiles.ByClerkID(ctx, caller.UserID)
 	if errors.Is(err, domain.NotFound) {
-		p, err = s.provision(ctx, caller)
+		p, err = s.provisionOnce(ctx, caller)
 	}
 	if err == nil {
 		err = s.refuseSuspended(p)
@@ -77,7 +82,7 @@ func (s *Profiles) UpdateOwn(ctx context.Context, caller domain.Caller, patch do
 	if !errors.Is(err, domain.NotFound) {
 		return p, err
 	}
-	if _, err := s.provision(ctx, caller); err != nil {
+	if _, err := s.provisionOnce(ctx, caller); err != nil {
 		return nil, err
 	}
 	return s.updateExisting(ctx, caller, patch, ifMatch)

@@ -11,6 +11,26 @@ import (
 // random bits the second draw is never needed; more misses are a broken generator.
 const handleAttempts = 8
 
+// provisionOnce lets the first requests of one person that come at once to this
+// replica share one transaction: a front end opens with a burst of them, and each on
+// a connection of its own would exhaust the pool. Other replicas are the
+// database's business. Who waits gets a copy of their own; when the one who works
+// goes away, the next one takes over.
+func (s *Profiles) provisionOnce(ctx context.Context, caller domain.Caller) (*domain.Profile, error) {
+	for {
+		v, err, shared := s.first.Do(caller.UserID, func() (any, error) { return s.provision(ctx, caller) })
+		if shared && errors.Is(err, context.Canceled) && ctx.Err() == nil {
+			continue
+		}
+		p, ok := v.(*domain.Profile)
+		if err != nil || !ok || p == nil {
+			return nil, err
+		}
+		own := *p
+		return &own, nil
+	}
+}
+
 // provision creates the caller's profile with preferences and audit event, or
 // gives the one that somebody else created meanwhile.
 //

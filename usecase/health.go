@@ -77,6 +77,7 @@ type Health struct {
 	pending bool // a migration was pending when that could last be found out; true before
 	taken   time.Time
 	known   map[string]HealthStatus // what the log was last told
+	asking  <-chan diskAnswer       // the disk's answer that is still out; nil without one
 }
 
 // NewHealth builds the use case.
@@ -131,9 +132,9 @@ func (h *Health) current(ctx context.Context) (HealthReport, bool) {
 
 func (h *Health) measure(ctx context.Context) (HealthReport, bool) {
 	var (
-		wg              sync.WaitGroup
-		database, cache HealthCheck
-		pending         bool
+		wg                    sync.WaitGroup
+		database, cache, disk HealthCheck
+		pending               bool
 	)
 	wg.Go(func() { database = h.probe(ctx, "database", h.Database) })
 	wg.Go(func() { cache = h.probe(ctx, "cache", h.Cache) })
@@ -145,7 +146,7 @@ func (h *Health) measure(ctx context.Context) (HealthReport, bool) {
 			pending = h.pending
 		}
 	})
-	disk := h.disk(ctx)
+	wg.Go(func() { disk = h.disk(ctx) })
 	wg.Wait()
 
 	status := Healthy
@@ -177,7 +178,7 @@ func (h *Health) probe(ctx context.Context, name string, p Probe) HealthCheck {
 }
 
 func (h *Health) disk(ctx context.Context) HealthCheck {
-	free, err := h.Disk.FreePercent()
+	free, err := h.freePercent(ctx)
 	if err != nil {
 		h.Log.LogAttrs(ctx, slog.LevelDebug, "health check failed", slog.String("check", "disk"), slog.String("cause", err.Error()))
 		return HealthCheck{Status: Unhealthy}
@@ -191,6 +192,32 @@ func (h *Health) disk(ctx context.Context) HealthCheck {
 		check.Status = Degraded
 	}
 	return check
+}
+
+type diskAnswer struct {
+	free float64
+	err  error
+}
+
+// freePercent asks the disk, but waits no longer than ctx: a file system whose
+// server is gone blocks whoever asks. At most one asker hangs, and what it learns
+// at last counts for the next check.
+func (h *Health) freePercent(ctx context.Context) (float64, error) {
+	if h.asking == nil {
+		answer := make(chan diskAnswer, 1)
+		go func() {
+			free, err := h.Disk.FreePercent()
+			answer <- diskAnswer{free, err}
+		}()
+		h.asking = answer
+	}
+	select {
+	case a := <-h.asking:
+		h.asking = nil
+		return a.free, a.err
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
 }
 
 // tell logs a change once, not each probe.

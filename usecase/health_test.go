@@ -272,3 +272,41 @@ func TestTheLogIsToldOfChangesOnly(t *testing.T) {
 		}
 	}
 }
+
+// hangingDisk is a file system whose server is gone, until it is released.
+type hangingDisk struct {
+	asked   atomic.Int32
+	release chan struct{}
+}
+
+func (d *hangingDisk) FreePercent() (float64, error) {
+	d.asked.Add(1)
+	<-d.release
+	return 50, nil
+}
+
+// A disk that hangs is one unhealthy check; it holds up no other, nor readiness.
+func TestAHangingDiskHangsNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, disk := newHealth(), &hangingDisk{release: make(chan struct{})}
+		h.health.Disk = disk
+		for range 3 {
+			r := h.health.Report(t.Context())
+			if r.Status != usecase.Unhealthy || r.Checks["disk"].Status != usecase.Unhealthy || r.Checks["database"].Status != usecase.Healthy {
+				t.Fatalf("while it hangs: %+v", r)
+			}
+			if ready := h.health.Ready(t.Context()); ready.Status != usecase.Healthy {
+				t.Errorf("ready: %+v", ready)
+			}
+			h.clock.Advance(2 * time.Second)
+		}
+		if n := disk.asked.Load(); n != 1 {
+			t.Errorf("%d askers hang, want 1", n)
+		}
+		close(disk.release)
+		synctest.Wait()
+		if r := h.health.Report(t.Context()); r.Status != usecase.Healthy {
+			t.Errorf("afterwards: %+v", r)
+		}
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -16,13 +17,19 @@ func (c *checker) stores() {
 			c.fault("DATABASE_URL", "%s", problem)
 		case c.s.Production() && !db.encrypted() && !db.local():
 			c.fault("DATABASE_URL", "must have sslmode=require, verify-ca or verify-full in production, unless every host is loopback or a socket")
+		default:
+			if _, err := pgxpool.ParseConfig(raw); err != nil { // its text repeats most of the URL
+				c.fault("DATABASE_URL", "has a parameter that the PostgreSQL driver cannot use, such as a file that is not there")
+			}
 		}
 	}
 	if raw := c.s.ValkeyURL.Reveal(); raw != "" {
 		if _, problem := parseValkeyURL(raw); problem != "" {
 			c.fault("VALKEY_URL", "%s", problem)
 		} else if _, err := redis.ParseURL(c.s.RedisURL().Reveal()); err != nil {
-			c.fault("VALKEY_URL", "must have none but the query parameters that go-redis knows")
+			c.fault("VALKEY_URL", "must have usable query parameters")
+		} else if !valkeyParametersOnly(raw) {
+			c.fault("VALKEY_URL", "may have the query parameters db, pool_size and protocol only")
 		}
 	}
 	if raw := c.s.SentryDSN.Reveal(); raw != "" && raw != SentryDisabled {
@@ -30,6 +37,21 @@ func (c *checker) stores() {
 			c.fault("SENTRY_DSN", "%s", problem)
 		}
 	}
+}
+
+// valkeyParametersOnly tells whether the query holds none but what may be tuned
+// there. The others would stretch deadlines or skip the check of a certificate.
+func valkeyParametersOnly(raw string) bool {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return false
+	}
+	for name := range u.Query() {
+		if name != "db" && name != "pool_size" && name != "protocol" {
+			return false
+		}
+	}
+	return true
 }
 
 // authority checks what all URLs with credentials have in common: one @ at

@@ -129,11 +129,11 @@ func TestSecretKeyRules(t *testing.T) {
 		return strings.Repeat(alphabet, 60/n+1)[:60]
 	}
 	runRules(t, production(),
-		good("SECRET_KEY", goodKey[:50], strings.Repeat(goodKey, 3), distinct(16), strings.Repeat("äöüßÄÖÜéèêàâîïôû", 4), goodKey+", with spaces"),
+		good("SECRET_KEY", goodKey[:50], strings.Repeat(goodKey, 3), distinct(16), strings.Repeat("äöüßÄÖÜéèêàâîïôû", 4), goodKey+", with spaces",
+			"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", "signing-key-of-the-staging-environment-0123456789-abcdef"),
 		bad("SECRET_KEY", goodKey[:49], distinct(15), strings.Repeat("a", 64), " "+goodKey, goodKey+"\t", goodKey+"\n", goodKey+"\x00",
 			"change-me-"+goodKey, goodKey+"CHANGEME", "x-Change_Me"+goodKey, "django-insecure-"+goodKey, goodKey+"InSeCuRe", "EXAMPLE"+goodKey,
-			goodKey+"secret-key", "Secret_Key"+goodKey, "your-secret"+goodKey, "placeholder"+goodKey, "dummy"+goodKey, "default"+goodKey,
-			"password"+goodKey, "\xff"+goodKey),
+			goodKey+"secret-key", "Secret_Key"+goodKey, "your-secret"+goodKey, "placeholder"+goodKey, "\xff"+goodKey),
 		good("SECRET_KEY_FALLBACKS", otherKey, otherKey+", "+otherKey+"2"),
 		bad("SECRET_KEY_FALLBACKS", goodKey, otherKey+","+otherKey, otherKey+",", ","+otherKey, otherKey[:49],
 			otherKey+",changeme"+otherKey, distinct(15)),
@@ -257,7 +257,11 @@ var databaseURLs = [][]rule{
 func TestStoreRules(t *testing.T) {
 	t.Parallel()
 	runRules(t, production(), append(databaseURLs,
-		good("VALKEY_URL", "redis://cache", "rediss://cache:6379", "valkey://u:p@cache:6379/0", "valkeys://:p@[::1]:6379/15", "redis://cache/?dial_timeout=1s", "redis://127.0.0.1:6379"),
+		good("DATABASE_URL", "postgres://u:p@db.acme.dev/x?sslmode=require&default_query_exec_mode=cache_describe&connect_timeout=3"),
+		bad("DATABASE_URL", "postgres://u:p4ss9@db.acme.dev/x?sslmode=require&pool_max_conns=x", "postgres://u:p4ss9@db.acme.dev/x?sslmode=require&connect_timeout=zz",
+			"postgres://u:p4ss9@db.acme.dev/x?sslmode=verify-full&sslrootcert=/nope", "postgres://u:p4ss9@db.acme.dev/x?sslmode=require&default_query_exec_mode=zz"),
+		bad("VALKEY_URL", "redis://u:p4ss9@cache/?dial_timeout=5s", "rediss://u:p4ss9@cache/?skip_verify=true"),
+		good("VALKEY_URL", "redis://cache", "rediss://cache:6379", "valkey://u:p@cache:6379/0", "valkeys://:p@[::1]:6379/15", "redis://cache/?pool_size=5&protocol=3", "redis://127.0.0.1:6379"),
 		bad("VALKEY_URL", "http://cache", "unix:///tmp/sock", "cache:6379", "redis://", "redis://u:p4ss9@", "redis://u:pa/ss9@cache", "redis://u:p4ss9@cache/x",
 			"redis://u:p4ss9@cache/0/1", "redis://u:p4ss9@cache:0", "redis://u:p4ss9@cache:70000", "redis://u:p4ss9@cache?nonsense=1", "redis://u:pa#ss9@cache",
 			"redis://u:p@4ss9@cache", "redis://u:p%zz@cache", "REDIS://cache", "redis://a,b", "redis://u:p^4ss9@cache"),

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -26,6 +27,9 @@ type DB struct {
 	gorm *gorm.DB
 	opts Options
 	log  *slog.Logger
+
+	// brokeAt is when a connection last turned out to be dead, in Unix nanoseconds.
+	brokeAt atomic.Int64
 }
 
 // Open makes the pool and connects to nothing yet: the server may come later,
@@ -41,6 +45,8 @@ func Open(ctx context.Context, opts Options) (*DB, error) {
 	if opts.MaxIdle < opts.MaxOpen {
 		config.AfterRelease = func(*pgx.Conn) bool { return int(pool.Stat().IdleConns()) < opts.MaxIdle }
 	}
+	db := &DB{opts: opts, log: opts.Logger}
+	config.ShouldPing = db.shouldPing
 	if pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, fmt.Errorf("make the database pool: %w", err)
 	}
@@ -58,7 +64,32 @@ func Open(ctx context.Context, opts Options) (*DB, error) {
 		pool.Close()
 		return nil, fmt.Errorf("open GORM: %w", err)
 	}
-	return &DB{pool: pool, sql: sqlDB, gorm: g, opts: opts, log: opts.Logger}, nil
+	db.pool, db.sql, db.gorm = pool, sqlDB, g
+	return db, nil
+}
+
+// pingAfterIdle is pgxpool's own default.
+const pingAfterIdle = time.Second
+
+// shouldPing has a connection tried before it is given out, when it was idle for
+// a while, or since before another one turned out to be dead: a server's restart
+// kills them all, and each would cost a request.
+func (db *DB) shouldPing(_ context.Context, p pgxpool.ShouldPingParams) bool {
+	idleSince := time.Now().Add(-p.IdleDuration)
+	return p.IdleDuration > pingAfterIdle || idleSince.UnixNano() < db.brokeAt.Load()
+}
+
+// suspectIdle notes that a connection was dead.
+func (db *DB) suspectIdle() { db.brokeAt.Store(time.Now().UnixNano()) }
+
+// read runs a query, once more when its connection was dead and no transaction depends on it.
+func (db *DB) read(ctx context.Context, query func(*gorm.DB) error) error {
+	err := query(db.conn(ctx))
+	if brokenConnection(err) && db.transaction(ctx) == nil && ctx.Err() == nil {
+		db.suspectIdle()
+		err = query(db.conn(ctx))
+	}
+	return translate(ctx, err)
 }
 
 // Close waits for what is in flight and closes every connection.

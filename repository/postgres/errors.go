@@ -64,6 +64,21 @@ func lostConnection(err error) bool {
 		errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) || pgconn.SafeToRetry(err)
 }
 
+// brokenConnection tells whether a connection failed that had been made before,
+// such as one that sat in the pool while the server restarted. That no new
+// one could be made, or that none was free, is not meant: trying again at once is no help then.
+func brokenConnection(err error) bool {
+	var connect *pgconn.ConnectError
+	var pg *pgconn.PgError
+	switch {
+	case err == nil, errors.Is(err, errPoolExhausted), errors.As(err, &connect):
+		return false
+	case errors.As(err, &pg):
+		return pg.Code == "57P01" || pg.Code == "57P02" // admin_shutdown, crash_shutdown
+	}
+	return lostConnection(err)
+}
+
 // translateState goes by SQLSTATE (PostgreSQL's documentation, appendix A), and
 // for unique keys by the constraint's name.
 func translateState(pg *pgconn.PgError, err error) error {

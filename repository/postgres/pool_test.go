@@ -9,6 +9,7 @@ import (
 
 	"github.com/profile-api/profile-api/domain"
 	"github.com/profile-api/profile-api/repository/postgres"
+	"github.com/profile-api/profile-api/usecase"
 )
 
 // Every connection has what the settings promise; the server itself says so.
@@ -172,5 +173,46 @@ func TestOpenRefusesAnUnreadableURLWithoutTellingIt(t *testing.T) {
 	}
 	if text := err.Error(); contains(text, "hunter2") {
 		t.Errorf("the password is told: %s", text)
+	}
+}
+
+// Every idle connection dies at once, as in a restart of the server: no request
+// pays for it, neither a read nor a change.
+func TestDeadIdleConnectionsCostNoRequest(t *testing.T) {
+	url := migrated(t)
+	conn := asker(t, url)
+	db := openDB(t, postgres.Options{URL: url, MaxOpen: 10, AcquireTimeout: liveness})
+	profiles := usecase.NewProfiles(deps(db))
+	for round := range 3 {
+		var wg sync.WaitGroup
+		for i := range 10 { // as many connections as there may be
+			wg.Go(func() {
+				if err := db.Conn(t.Context()).Exec("SELECT pg_sleep(0.1)").Error; err != nil {
+					t.Errorf("warm %d: %v", i, err)
+				}
+			})
+		}
+		wg.Wait()
+		if idle := db.Stats().Idle; idle != 10 {
+			t.Fatalf("%d connections are idle, want 10", idle)
+		}
+		var ended int
+		err := conn.QueryRow(t.Context(), `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+			WHERE datname = current_database() AND application_name = 'profile-api' AND pid <> pg_backend_pid()`).Scan(&ended)
+		if err != nil || ended != 10 {
+			t.Fatalf("ended %d sessions: %v", ended, err)
+		}
+		for i := range 20 {
+			if i%2 == round%2 {
+				_, err = profiles.ByHandle(within(t), "nobody_here", domain.Principal{})
+				if !errors.Is(err, domain.NotFound) {
+					t.Errorf("round %d, read %d: %v", round, i, err)
+				}
+				continue
+			}
+			if _, err := profiles.Resolve(within(t), caller(newClerkID())); err != nil {
+				t.Errorf("round %d, first request %d: %v", round, i, err)
+			}
+		}
 	}
 }

@@ -22,24 +22,25 @@ func NewProfiles(db *DB) *Profiles { return &Profiles{db} }
 
 // ByClerkID gives a person's profile, or an error of kind NotFound.
 func (s *Profiles) ByClerkID(ctx context.Context, clerkUserID string) (*domain.Profile, error) {
-	return s.one(ctx, s.db.conn(ctx).Where("clerk_user_id = ?", clerkUserID))
+	return s.one(ctx, func(q *gorm.DB) *gorm.DB { return q.Where("clerk_user_id = ?", clerkUserID) })
 }
 
 // ByClerkIDForUpdate also locks the row until the transaction ends.
 func (s *Profiles) ByClerkIDForUpdate(ctx context.Context, clerkUserID string) (*domain.Profile, error) {
-	locked := s.db.conn(ctx).Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate})
-	return s.one(ctx, locked.Where("clerk_user_id = ?", clerkUserID))
+	return s.one(ctx, func(q *gorm.DB) *gorm.DB {
+		return q.Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate}).Where("clerk_user_id = ?", clerkUserID)
+	})
 }
 
 // ByHandle finds a profile whatever the case of the handle, or gives an error of kind NotFound.
 func (s *Profiles) ByHandle(ctx context.Context, handle string) (*domain.Profile, error) {
-	return s.one(ctx, s.db.conn(ctx).Where(`lower(handle COLLATE "C") = ?`, domain.HandleKey(handle)))
+	return s.one(ctx, func(q *gorm.DB) *gorm.DB { return q.Where(`lower(handle COLLATE "C") = ?`, domain.HandleKey(handle)) })
 }
 
-func (s *Profiles) one(ctx context.Context, query *gorm.DB) (*domain.Profile, error) {
+func (s *Profiles) one(ctx context.Context, where func(*gorm.DB) *gorm.DB) (*domain.Profile, error) {
 	var p domain.Profile
-	if err := query.Take(&p).Error; err != nil {
-		return nil, translate(ctx, err)
+	if err := s.db.read(ctx, func(q *gorm.DB) error { return where(q).Take(&p).Error }); err != nil {
+		return nil, err
 	}
 	return &p, nil
 }

@@ -17,6 +17,9 @@ const (
 	rollbackGrace = 500 * time.Millisecond // for a rollback after the request's context ended
 )
 
+// errCommit marks what failed at the commit, whose outcome is then unknown.
+var errCommit = errors.New("commit")
+
 type txKey struct{}
 
 // txValue remembers whose transaction it is: another DB must not join it.
@@ -36,7 +39,8 @@ func (db *DB) transaction(ctx context.Context) *gorm.DB {
 // context. A nested call joins. An error or a panic of fn rolls back, an error
 // of the commit is returned. When PostgreSQL breaks the transaction off for a
 // conflict with another (40001, 40P01), fn is run again, at most three times:
-// it must have no effect outside the database.
+// it must have no effect outside the database. It is run again once, too, when
+// the connection turns out to be dead before the commit: nothing has happened then.
 func (db *DB) WithinTx(ctx context.Context, fn func(ctx context.Context) error) error {
 	if db.transaction(ctx) != nil {
 		return fn(ctx)
@@ -44,6 +48,10 @@ func (db *DB) WithinTx(ctx context.Context, fn func(ctx context.Context) error) 
 	for repeat := 0; ; repeat++ {
 		err := db.runTx(ctx, fn)
 		state, lost := lostConflict(err)
+		if !lost && repeat == 0 && ctx.Err() == nil && brokenConnection(err) && !errors.Is(err, errCommit) {
+			db.suspectIdle()
+			continue
+		}
 		if !lost || repeat == maxRepeats {
 			return err
 		}
@@ -84,7 +92,7 @@ func (db *DB) runTx(ctx context.Context, fn func(ctx context.Context) error) err
 		return translate(ctx, err)
 	}
 	if err := tx.Commit().Error; err != nil {
-		return translate(ctx, fmt.Errorf("commit: %w", err))
+		return translate(ctx, fmt.Errorf("%w: %w", errCommit, err))
 	}
 	committed = true
 	return nil

@@ -216,7 +216,7 @@ func (l *lease) takeShared(ctx context.Context, epoch uint64, sent time.Time) (o
 
 // learn notes what a reply tells of the shared quota. Locked.
 func (l *lease) learn(res *redis_rate.Result, sent time.Time) {
-	l.left = res.Remaining
+	l.left = remaining(res)
 	if res.Allowed == 0 {
 		l.refused, l.sent = toOutcome(res), sent
 	}

@@ -145,9 +145,7 @@ func stepOffEdge(clock *fakeClock, l *localLimiter, k tableKey, r domain.Rate) {
 
 func agree(a, b outcome) bool {
 	const tolerance = 5 * time.Microsecond
-	// A fresh quota of n leaves n-1 or, by a rounding of 1e-8, n-2.
-	near := a.remaining - b.remaining
-	return a.allowed == b.allowed && near >= 0 && near <= 1 &&
+	return a.allowed == b.allowed && a.remaining == b.remaining &&
 		(a.resetAfter-b.resetAfter).Abs() < tolerance && (a.retryAfter-b.retryAfter).Abs() < tolerance
 }
 

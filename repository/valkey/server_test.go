@@ -380,3 +380,19 @@ func BenchmarkAllow(b *testing.B) {
 		}
 	})
 }
+
+// TestRemainingIsWhatIsLeft: the server's floating-point arithmetic makes
+// redis_rate's own number one too low for many quotas.
+func TestRemainingIsWhatIsLeft(t *testing.T) {
+	url := testservers.Valkey(t)
+	for _, r := range []domain.Rate{
+		rate(100, time.Minute), rate(7, time.Minute), rate(200, time.Minute), rate(1000, time.Hour), rate(10, time.Second),
+		rate(3, time.Minute), rate(60, time.Minute), rate(1, time.Hour),
+	} {
+		l, _ := newTestLimiter(t, url, LimiterOptions{User: r, Budget: patient})
+		d := l.Allow(context.Background(), domain.PolicyUser, "fresh-"+r.String())
+		if !d.Allowed || d.Local || d.Remaining != r.Quota-1 {
+			t.Errorf("%s: %+v after the first request, want %d remaining", r, d, r.Quota-1)
+		}
+	}
+}

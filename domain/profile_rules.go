@@ -20,12 +20,12 @@ const (
 
 func handleFault(handle, current string) *fault {
 	switch {
+	case HandleKey(handle) == HandleKey(current) && ValidHandle(handle): // only the case changes
+		return nil
+	case ReservedHandle(handle): // before the form: me is reserved, and too short as well
+		return &fault{FieldReserved, "This handle is reserved."}
 	case !ValidHandle(handle):
 		return handleFormFault(handle)
-	case HandleKey(handle) == HandleKey(current): // only the case changes
-		return nil
-	case ReservedHandle(handle):
-		return &fault{FieldReserved, "This handle is reserved."}
 	}
 	return nil
 }

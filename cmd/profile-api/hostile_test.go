@@ -193,7 +193,7 @@ func wantNoTrace(t *testing.T, where, output string, h *hostile) {
 // wantLogFields checks the access log, line by line.
 func wantLogFields(t *testing.T, p *program, people []string) {
 	t.Helper()
-	routes := []string{"/health", "/health/ready", "/health/live", "/v1/profiles/me", "/v1/profiles/:handle", "/problems/:code", "unmatched"}
+	routes := []string{"/health", "/health/ready", "/health/live", "/v1/profiles/me", "/v1/profiles/{handle}", "/problems/{code}", "unmatched"}
 	requests, users := 0, map[string]bool{}
 	for _, line := range p.logLines(t) {
 		if line["msg"] != "request" {

@@ -87,7 +87,7 @@ func members(object jsontext.Value, known []string) ([]member, error) {
 			return nil, malformed("The body cannot be read.").WithCause(err)
 		}
 		if other, ok := names[fold(name)]; ok && other != name {
-			return nil, malformed("The body has a name that differs from another one by its case alone.")
+			return nil, malformed("The body has a name that differs by its case alone from a known field or from another name.")
 		}
 		names[fold(name)] = name
 		list = append(list, member{name, value.Clone()})

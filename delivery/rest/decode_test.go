@@ -22,7 +22,7 @@ func readBody(t *testing.T, body []byte) (domain.ProfilePatch, error) {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), "PATCH", "/v1/profiles/me", bytes.NewReader(body))
 	r.Header.Set("Content-Type", "application/merge-patch+json")
-	return readProfilePatch(echo.New().NewContext(r, httptest.NewRecorder()))
+	return readProfilePatch(echo.New().NewContext(r, httptest.NewRecorder()), domain.NewProfile("user_1", "somebody", time.Unix(0, 0)), time.Unix(1, 0))
 }
 
 // Whatever comes: no panic, no fault of ours, and what is taken is one object

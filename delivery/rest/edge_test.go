@@ -413,7 +413,7 @@ func TestAccessLog(t *testing.T) {
 		{"GET", "/v1/profiles/me", 200, "INFO", true},
 		{"PATCH", "/v1/profiles/me", 422, "INFO", true},
 		{"PATCH", "/v1/profiles/me", 400, "INFO", true},
-		{"GET", "/v1/profiles/:handle", 200, "INFO", false},
+		{"GET", "/v1/profiles/{handle}", 200, "INFO", false},
 		{"GET", "unmatched", 404, "INFO", false},
 		{"GET", "/v1/profiles/me", 401, "INFO", false},
 		{"GET", "/health", 200, "DEBUG", false},
@@ -449,7 +449,7 @@ func TestAccessLog(t *testing.T) {
 			t.Errorf("%.40q is in the log", secret)
 		}
 	}
-	if n := w.metric(t, "http_request_duration_seconds", map[string]string{"route": "/v1/profiles/:handle", "method": "GET", "status": "200"}); n != 1 {
+	if n := w.metric(t, "http_request_duration_seconds", map[string]string{"route": "/v1/profiles/{handle}", "method": "GET", "status": "200"}); n != 1 {
 		t.Errorf("%v requests measured", n)
 	}
 	for outcome, n := range map[string]float64{"ok": 4, "malformed": 2} {

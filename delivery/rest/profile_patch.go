@@ -1,7 +1,10 @@
 package rest
 
 import (
+	"errors"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -18,8 +21,9 @@ var profilePatchFields = []string{
 }
 
 // readProfilePatch reads the body of PATCH /v1/profiles/me, a merge patch (RFC
-// 7396). Errors: 400, 413, 415; 422 with every fault of shape.
-func readProfilePatch(c echo.Context) (domain.ProfilePatch, error) {
+// 7396). Errors: 400, 413, 415; 422 with every fault of shape, and with what the
+// domain says of the other fields, so that a client learns all at once.
+func readProfilePatch(c echo.Context, current *domain.Profile, now time.Time) (domain.ProfilePatch, error) {
 	var patch domain.ProfilePatch
 	object, err := readObject(c, mimeMergePatch, echo.MIMEApplicationJSON)
 	if err != nil {
@@ -51,7 +55,23 @@ func readProfilePatch(c echo.Context) (domain.ProfilePatch, error) {
 		}
 	}
 	if len(p.faults) > 0 {
-		return patch, domain.ValidationFailed(p.faults...)
+		faults := append(p.faults, ruleFaults(patch, p.faults, *current, now)...)
+		return patch, domain.ValidationFailed(faults[:min(len(faults), maxFaults)]...)
 	}
 	return patch, nil
+}
+
+// ruleFaults tries the patch on a copy, and leaves out what the faults of shape
+// say already: fields at fault are empty in the patch.
+func ruleFaults(patch domain.ProfilePatch, shape []domain.FieldError, scratch domain.Profile, now time.Time) []domain.FieldError {
+	_, err := scratch.Apply(patch, now)
+	var broken *domain.Error
+	if !errors.As(err, &broken) {
+		return nil
+	}
+	return slices.DeleteFunc(broken.Fields(), func(f domain.FieldError) bool {
+		return slices.ContainsFunc(shape, func(known domain.FieldError) bool {
+			return f.Pointer == known.Pointer || strings.HasPrefix(f.Pointer, known.Pointer+"/")
+		})
+	})
 }

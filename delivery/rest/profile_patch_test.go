@@ -37,7 +37,7 @@ func TestPatchedFieldsKeepTheirRules(t *testing.T) {
 		{`{"handle":"abc\n"}`, "/handle invalid_format"},
 		{`{"handle":""}`, "/handle too_short"},
 		{`{"handle":null}`, "/handle required"},
-		{`{"handle":"me"}`, "/handle too_short"},
+		{`{"handle":"me"}`, "/handle reserved"},
 		{`{"handle":"admin"}`, "/handle reserved"},
 		{`{"handle":"SupPort"}`, "/handle reserved"},
 
@@ -102,6 +102,9 @@ func TestPatchedFieldsKeepTheirRules(t *testing.T) {
 		{`{"metadata":{"a":` + strings.Repeat(`[`, 32) + strings.Repeat(`]`, 32) + `}}`, "/metadata/a" + strings.Repeat("/0", 31) + " too_deep"},
 
 		{`{"bio":"` + chars(501) + `","handle":"ab","theme_color":"red"}`, "/handle too_short, /bio too_long, /theme_color invalid_format"},
+		// Faults of shape and of rules in one answer, none twice.
+		{`{"handle":"a","bio":5,"foo":1,"theme_color":"x"}`, "/bio invalid_type, /foo unknown_field, /handle too_short, /theme_color invalid_format"},
+		{`{"links":[{"label":7,"url":"ftp://e.org"}]}`, "/links/0/label invalid_type, /links/0/url not_https"},
 	}
 	for _, c := range cases {
 		name := c.body[:min(len(c.body), 60)]

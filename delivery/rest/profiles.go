@@ -25,7 +25,7 @@ func (h profileHandlers) me(c echo.Context) error {
 // updateMe answers PATCH /v1/profiles/me.
 func (h profileHandlers) updateMe(c echo.Context) error {
 	c.Response().Header().Set("Accept-Patch", mimeMergePatch+", "+echo.MIMEApplicationJSON)
-	patch, err := readProfilePatch(c)
+	patch, err := readProfilePatch(c, middleware.StateOf(c).Profile, h.clock.Now())
 	if err != nil {
 		return err
 	}

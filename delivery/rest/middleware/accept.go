@@ -23,26 +23,28 @@ func AcceptJSON() echo.MiddlewareFunc {
 	}
 }
 
-// acceptsJSON goes by the most specific range that covers application/json.
+// acceptsJSON tells whether a range that covers JSON, or everything, is let in;
+// old clients write a lone star for everything.
 func acceptsJSON(values []string) bool {
 	header := strings.TrimSpace(strings.Join(values, ","))
 	if header == "" {
 		return true
 	}
-	best, accepted, readable := 0, false, false
+	readable := false
 	for _, part := range strings.Split(header, ",") {
 		media, params, err := mime.ParseMediaType(part)
 		if err != nil {
 			continue
 		}
 		readable = true
-		specificity := map[string]int{"*/*": 1, "application/*": 2, "application/json": 3}[media]
-		if specificity == 0 || specificity < best {
-			continue
+		switch media {
+		case "application/json", "application/*", "*/*", "*":
+			if weight(params["q"]) > 0 {
+				return true
+			}
 		}
-		best, accepted = specificity, weight(params["q"]) > 0
 	}
-	return accepted || !readable
+	return !readable
 }
 
 func weight(q string) float64 {

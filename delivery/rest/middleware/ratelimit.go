@@ -38,6 +38,9 @@ func RateLimit(limiter usecase.Limiter, adminBypass bool, hashes domain.Pseudony
 			}
 			d := limiter.Allow(c.Request().Context(), policy, hashes.Hash(PurposeRateLimit, key))
 			m.decisions.WithLabelValues(string(d.Policy), decisionOutcome(d)).Inc()
+			if d.Allowed { // then the global quota, the second to be asked, let it through as well
+				m.decisions.WithLabelValues(string(domain.PolicyGlobal), decisionOutcome(d)).Inc()
+			}
 			if !d.Rate.Unlimited() {
 				rateHeaders(c.Response().Header(), d, clock.Now())
 			}

@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"net/http"
+	"regexp"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -36,13 +37,17 @@ type Route struct {
 // nothing that a client sends becomes a metric's label.
 type Routes map[string]Route
 
+var parameter = regexp.MustCompile(`:(\w+)`)
+
 // NewRoutes indexes the table. HEAD follows GET.
 func NewRoutes(table []Route) Routes {
 	m := make(Routes, 2*len(table))
 	for _, r := range table {
-		m[r.Method+" "+r.Template] = r
+		template := r.Template
+		r.Template = parameter.ReplaceAllString(template, "{$1}") // as the contract writes it, for logs and metrics
+		m[r.Method+" "+template] = r
 		if r.Method == http.MethodGet {
-			m[http.MethodHead+" "+r.Template] = r
+			m[http.MethodHead+" "+template] = r
 		}
 	}
 	return m

@@ -55,7 +55,7 @@ func readProfilePatch(c echo.Context, current *domain.Profile, now time.Time) (d
 		}
 	}
 	if len(p.faults) > 0 {
-		faults := append(p.faults, ruleFaults(patch, p.faults, *current, now)...)
+		faults := slices.Concat(p.faults, ruleFaults(patch, p.faults, *current, now))
 		return patch, domain.ValidationFailed(faults[:min(len(faults), maxFaults)]...)
 	}
 	return patch, nil

@@ -28,7 +28,7 @@ type DB struct {
 	opts Options
 	log  *slog.Logger
 
-	// brokeAt is when a connection last turned out to be dead, in Unix nanoseconds.
+	// brokeAt is the uptime at which a connection last turned out to be dead; 0 when none did.
 	brokeAt atomic.Int64
 }
 
@@ -75,12 +75,12 @@ const pingAfterIdle = time.Second
 // a while, or since before another one turned out to be dead: a server's restart
 // kills them all, and each would cost a request.
 func (db *DB) shouldPing(_ context.Context, p pgxpool.ShouldPingParams) bool {
-	idleSince := time.Now().Add(-p.IdleDuration)
-	return p.IdleDuration > pingAfterIdle || idleSince.UnixNano() < db.brokeAt.Load()
+	idleSince := uptime() - p.IdleDuration
+	return p.IdleDuration > pingAfterIdle || int64(idleSince) < db.brokeAt.Load()
 }
 
 // suspectIdle notes that a connection was dead.
-func (db *DB) suspectIdle() { db.brokeAt.Store(time.Now().UnixNano()) }
+func (db *DB) suspectIdle() { db.brokeAt.Store(int64(uptime())) }
 
 // read runs a query, once more when its connection was dead and no transaction depends on it.
 func (db *DB) read(ctx context.Context, query func(*gorm.DB) error) error {

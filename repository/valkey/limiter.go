@@ -30,7 +30,7 @@ type LimiterOptions struct {
 
 	Clock         Clock
 	Logger        *slog.Logger
-	Budget        time.Duration // most that one Allow waits for the server; 80 ms
+	Budget        time.Duration // most that one Allow waits for the server; 60 ms
 	MaxLocalKeys  int           // callers remembered in memory, for each of two tables; 100,000
 	ProbeInterval time.Duration // between attempts to find the server again; 300 ms, ± a quarter
 }

@@ -229,7 +229,7 @@ var (
 // fixed are all the values that labels of ours may have.
 var fixed = map[string]*regexp.Regexp{
 	"method":     regexp.MustCompile(`^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|CONNECT|TRACE|OTHER)$`),
-	"route":      regexp.MustCompile(`^(/health(/ready|/live)?|/v1/profiles/(me|:handle)|/problems/:code|unmatched)$`),
+	"route":      regexp.MustCompile(`^(/health(/ready|/live)?|/v1/profiles/(me|\{handle\})|/problems/\{code\}|unmatched)$`),
 	"status":     regexp.MustCompile(`^[1-5][0-9][0-9]$`),
 	"le":         regexp.MustCompile(`^([0-9.e+-]+|\+Inf)$`),
 	"policy":     regexp.MustCompile(`^(user|ip|global)$`),

@@ -7,12 +7,14 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/profile-api/profile-api/internal/clerkstandin"
+	"github.com/profile-api/profile-api/internal/process"
 	"github.com/profile-api/profile-api/internal/testservers"
 )
 
@@ -201,12 +203,11 @@ func waiting(t *testing.T, conn *pgx.Conn) int {
 // freeAddr is a host:port on which nothing listens now.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	port, err := process.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 }
 
 func writeFile(t *testing.T, name, content string) string {

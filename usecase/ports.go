@@ -61,14 +61,41 @@ type ProfileStore interface {
 	Update(ctx context.Context, p *domain.Profile, changed []string) error
 }
 
-// PreferencesStore keeps preferences.
-type PreferencesStore interface {
-	Insert(ctx context.Context, p *domain.Preferences) error
+// ProfileEraser removes a profile with its preferences; none is no error.
+type ProfileEraser interface {
+	Delete(ctx context.Context, id string) error
 }
 
-// AuditLog takes audit events, for ever.
+// ProfileFinder finds profiles that are not the caller's own.
+type ProfileFinder interface {
+	// ByID and ByIDForUpdate, which also locks the row until the transaction
+	// ends, return an error of kind [domain.NotFound] when there is no such row.
+	// The id must have the form of one; see [domain.ValidID].
+	ByID(ctx context.Context, id string) (*domain.Profile, error)
+	ByIDForUpdate(ctx context.Context, id string) (*domain.Profile, error)
+	// PublicByHandles and PublicByIDs find many in one statement, in no order,
+	// and read no more than the public view and [domain.Profile.VisibleTo] need.
+	PublicByHandles(ctx context.Context, keys []string) ([]domain.Profile, error)
+	PublicByIDs(ctx context.Context, ids []string) ([]domain.Profile, error)
+	// Search gives up to limit profiles of the filter behind the position (nil:
+	// from the start), in the filter's order. Statuses are as of now.
+	Search(ctx context.Context, f domain.ProfileFilter, after *domain.ProfilePosition, limit int, now time.Time) ([]domain.Profile, error)
+}
+
+// PreferencesStore keeps preferences. Errors as of [ProfileStore].
+type PreferencesStore interface {
+	Insert(ctx context.Context, p *domain.Preferences) error
+	ByProfileID(ctx context.Context, profileID string) (*domain.Preferences, error)
+	// Update writes every setting of preferences whose stored version is p.Version-1.
+	Update(ctx context.Context, p *domain.Preferences) error
+}
+
+// AuditLog takes audit events, for ever, and lists them.
 type AuditLog interface {
 	Append(ctx context.Context, e domain.AuditEvent) error
+	// List gives up to limit events of the filter behind the position (nil: from
+	// the start), newest first.
+	List(ctx context.Context, f domain.AuditFilter, after *domain.AuditPosition, limit int) ([]domain.AuditEvent, error)
 }
 
 // HandleReservations keeps released handles from others for a while. They are

@@ -15,6 +15,8 @@ import (
 type ProfilesDeps struct {
 	Tx           UnitOfWork
 	Profiles     ProfileStore
+	Finder       ProfileFinder
+	Eraser       ProfileEraser
 	Preferences  PreferencesStore
 	Audit        AuditLog
 	Reservations HandleReservations

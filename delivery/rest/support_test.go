@@ -197,7 +197,7 @@ func newWorld(t *testing.T, change ...func(*Deps)) *world {
 
 func profilesOver(db *postgres.DB, clock usecase.Clock) *usecase.Profiles {
 	return usecase.NewProfiles(usecase.ProfilesDeps{
-		Tx: db, Profiles: postgres.NewProfiles(db), Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db),
+		Tx: db, Profiles: postgres.NewProfiles(db), Finder: postgres.NewProfiles(db), Eraser: postgres.NewProfiles(db), Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db),
 		Reservations: postgres.NewHandleReservations(db), Identities: postgres.NewIdentities(db), Clock: clock, Hashes: testHashes,
 	})
 }

@@ -102,6 +102,11 @@ func copyFields(to, from *domain.Profile, names []string) {
 		"visibility":   func() { to.Visibility = from.Visibility },
 		"links":        func() { to.Links = from.Links },
 		"metadata":     func() { to.Metadata = from.Metadata },
+
+		"app_metadata":     func() { to.AppMetadata = from.AppMetadata },
+		"status":           func() { to.Status = from.Status },
+		"suspended_reason": func() { to.SuspendedReason = from.SuspendedReason },
+		"suspended_until":  func() { to.SuspendedUntil = from.SuspendedUntil },
 	}
 	for _, n := range names {
 		fields[n]()

@@ -50,7 +50,7 @@ func New() *Store {
 // Deps wires the store into the profile use case.
 func (s *Store) Deps(clock usecase.Clock, hashes domain.Pseudonymizer) usecase.ProfilesDeps {
 	return usecase.ProfilesDeps{
-		Tx: s, Profiles: Profiles{s}, Preferences: Preferences{s}, Audit: AuditLog{s},
+		Tx: s, Profiles: Profiles{s}, Finder: Profiles{s}, Eraser: Profiles{s}, Preferences: Preferences{s}, Audit: AuditLog{s},
 		Reservations: HandleReservations{s}, Identities: Identities{s}, Clock: clock, Hashes: hashes,
 	}
 }

@@ -22,6 +22,8 @@ func Ports(t *testing.T, open Open) {
 		"profile round trip": profileRoundTrip, "profile insert": profileInsert, "profile insert races": profileInsertRaces,
 		"profile update": profileUpdate, "unit of work": unitOfWork, "preferences": preferences, "audit log": auditLog,
 		"handle reservations": reservations, "identities": identities,
+		"profile by id": profileByID, "profile batch": profileBatch, "profile search": profileSearch,
+		"profile search while rows come and go": profileSearchStability, "preferences update": preferencesUpdate, "audit list": auditList,
 	} {
 		t.Run(name, func(t *testing.T) { suite(t, open(t)) })
 	}

@@ -14,3 +14,9 @@ func Translate(ctx context.Context, err error) error { return translate(ctx, err
 
 // ErrPoolExhausted is errPoolExhausted.
 var ErrPoolExhausted = errPoolExhausted
+
+// The columns that hand-written reads name.
+const (
+	ProfileColumns = profileColumns
+	AuditColumns   = auditColumns
+)

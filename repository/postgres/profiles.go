@@ -37,6 +37,35 @@ func (s *Profiles) ByHandle(ctx context.Context, handle string) (*domain.Profile
 	return s.one(ctx, func(q *gorm.DB) *gorm.DB { return q.Where(`lower(handle COLLATE "C") = ?`, domain.HandleKey(handle)) })
 }
 
+// ByID finds a profile by its id, or gives an error of kind NotFound.
+func (s *Profiles) ByID(ctx context.Context, id string) (*domain.Profile, error) {
+	return s.one(ctx, func(q *gorm.DB) *gorm.DB { return q.Where("id = ?", id) })
+}
+
+// ByIDForUpdate also locks the row until the transaction ends.
+func (s *Profiles) ByIDForUpdate(ctx context.Context, id string) (*domain.Profile, error) {
+	return s.one(ctx, func(q *gorm.DB) *gorm.DB {
+		return q.Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate}).Where("id = ?", id)
+	})
+}
+
+// PublicByHandles finds the profiles of these handle keys in one statement, in
+// no order, with [publicColumns] alone.
+func (s *Profiles) PublicByHandles(ctx context.Context, keys []string) ([]domain.Profile, error) {
+	return list[domain.Profile](ctx, s.db, batchQuery(foldedHandle, "text", keys))
+}
+
+// PublicByIDs is PublicByHandles for ids.
+func (s *Profiles) PublicByIDs(ctx context.Context, ids []string) ([]domain.Profile, error) {
+	return list[domain.Profile](ctx, s.db, batchQuery("id", "uuid", ids))
+}
+
+func batchQuery(column, sqlType string, values []string) query {
+	var q query
+	q.sql = "SELECT " + publicColumns + " FROM profiles WHERE " + column + " = ANY(" + q.arg(values, sqlType+"[]") + ")"
+	return q
+}
+
 func (s *Profiles) one(ctx context.Context, where func(*gorm.DB) *gorm.DB) (*domain.Profile, error) {
 	var p domain.Profile
 	if err := s.db.read(ctx, func(q *gorm.DB) error { return where(q).Take(&p).Error }); err != nil {
@@ -52,6 +81,11 @@ func (s *Profiles) one(ctx context.Context, where func(*gorm.DB) *gorm.DB) (*dom
 func (s *Profiles) Insert(ctx context.Context, p *domain.Profile) (bool, error) {
 	res := s.db.conn(ctx).Clauses(clause.OnConflict{DoNothing: true}).Create(p)
 	return res.RowsAffected == 1, translate(ctx, res.Error)
+}
+
+// Delete removes the profile with what hangs on it.
+func (s *Profiles) Delete(ctx context.Context, id string) error {
+	return translate(ctx, s.db.conn(ctx).Where("id = ?", id).Delete(&domain.Profile{}).Error)
 }
 
 // Update writes the named fields (their JSON names), updated_at and version
@@ -105,6 +139,14 @@ func profileColumn(p *domain.Profile, name string) (any, error) {
 		return jsonText(p.Links)
 	case "metadata":
 		return string(p.Metadata), nil
+	case "app_metadata":
+		return string(p.AppMetadata), nil
+	case "status":
+		return p.Status, nil
+	case "suspended_reason":
+		return p.SuspendedReason, nil
+	case "suspended_until":
+		return p.SuspendedUntil, nil
 	}
 	return nil, fmt.Errorf("profile has no writable field %q", name)
 }

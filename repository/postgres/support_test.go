@@ -20,6 +20,7 @@ var (
 	_ usecase.UnitOfWork         = (*postgres.DB)(nil)
 	_ usecase.Probe              = (*postgres.DB)(nil)
 	_ usecase.ProfileStore       = (*postgres.Profiles)(nil)
+	_ usecase.ProfileFinder      = (*postgres.Profiles)(nil)
 	_ usecase.PreferencesStore   = (*postgres.Preferences)(nil)
 	_ usecase.AuditLog           = (*postgres.AuditLog)(nil)
 	_ usecase.HandleReservations = (*postgres.HandleReservations)(nil)
@@ -109,7 +110,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 
 func deps(db *postgres.DB) usecase.ProfilesDeps {
 	return usecase.ProfilesDeps{
-		Tx: db, Profiles: postgres.NewProfiles(db), Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db),
+		Tx: db, Profiles: postgres.NewProfiles(db), Finder: postgres.NewProfiles(db), Eraser: postgres.NewProfiles(db), Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db),
 		Reservations: postgres.NewHandleReservations(db), Identities: postgres.NewIdentities(db),
 		Clock: storetest.NewClock(), Hashes: storetest.Hashes,
 	}

@@ -83,7 +83,8 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 
 	// Use cases.
 	profiles := usecase.NewProfiles(usecase.ProfilesDeps{
-		Tx: db, Profiles: postgres.NewProfiles(db), Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db),
+		Tx: db, Profiles: postgres.NewProfiles(db), Finder: postgres.NewProfiles(db), Eraser: postgres.NewProfiles(db), Preferences: postgres.NewPreferences(db),
+		Audit:        postgres.NewAuditLog(db),
 		Reservations: postgres.NewHandleReservations(db), Identities: postgres.NewIdentities(db), Clock: clock, Hashes: hashes,
 	})
 	health := usecase.NewHealth(usecase.HealthDeps{

@@ -111,6 +111,8 @@ type HandleReservations interface {
 	// Reserve keeps the handle for the profile until then, and replaces an
 	// earlier reservation of the same handle.
 	Reserve(ctx context.Context, hash, profileID string, until time.Time) error
+	// OfProfile lists the profile's reservations that hold at that moment.
+	OfProfile(ctx context.Context, profileID string, at time.Time) ([]domain.HandleReservation, error)
 }
 
 // IdentityRegister remembers, by keyed hash, who was erased, and orders
@@ -119,6 +121,10 @@ type IdentityRegister interface {
 	// LockForCreation lasts until the transaction ends. Creations of one person
 	// share it; an erasure excludes them.
 	LockForCreation(ctx context.Context, clerkUserID string) error
+	// LockForErasure lasts as long. An erasure takes it before any other lock.
+	LockForErasure(ctx context.Context, clerkUserID string) error
 	// Erased tells whether one of the hashes is marked as erased.
 	Erased(ctx context.Context, hashes []string) (bool, error)
+	// MarkErased remembers the hash for ever; twice is once.
+	MarkErased(ctx context.Context, hash string, at time.Time) error
 }

@@ -153,7 +153,10 @@ var signingKey = sync.OnceValue(func() *rsa.PrivateKey {
 	return key
 })
 
-var testHashes = domain.NewPseudonymizer("key-of-the-rest-tests")
+var (
+	testHashes = domain.NewPseudonymizer("key-of-the-rest-tests")
+	testSealer = domain.NewSealer("key-of-the-rest-tests")
+)
 
 // world is the whole chain over a real database and a real gate.
 type world struct {
@@ -182,8 +185,10 @@ func newWorld(t *testing.T, change ...func(*Deps)) *world {
 	w.db = db
 	t.Cleanup(func() { must(t, db.Close()) })
 
+	stores := storesOver(db, w.clock)
 	w.deps = Deps{
-		Profiles: profilesOver(db, w.clock), Health: healthOver(db, w.clock, log),
+		Profiles: usecase.NewProfiles(stores), Preferences: usecase.NewPreferences(stores), Activity: usecase.NewActivity(stores),
+		Export: usecase.NewExport(stores), Admin: usecase.NewAdmin(stores), Health: healthOver(db, w.clock, log),
 		Verifier: w.gate(t, log), Limiter: w.limiter, Clock: w.clock, Hashes: testHashes,
 		Metrics: middleware.NewMetrics(w.registry), Log: log,
 		MaxBodyBytes: 65536, RequestTimeout: liveness, AdminRequestTimeout: 2 * liveness, RateLimitAdminBypass: true,
@@ -195,11 +200,12 @@ func newWorld(t *testing.T, change ...func(*Deps)) *world {
 	return w
 }
 
-func profilesOver(db *postgres.DB, clock usecase.Clock) *usecase.Profiles {
-	return usecase.NewProfiles(usecase.ProfilesDeps{
-		Tx: db, Profiles: postgres.NewProfiles(db), Finder: postgres.NewProfiles(db), Eraser: postgres.NewProfiles(db), Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db),
-		Reservations: postgres.NewHandleReservations(db), Identities: postgres.NewIdentities(db), Clock: clock, Hashes: testHashes,
-	})
+func storesOver(db *postgres.DB, clock usecase.Clock) usecase.ProfilesDeps {
+	return usecase.ProfilesDeps{
+		Tx: db, Profiles: postgres.NewProfiles(db), Finder: postgres.NewProfiles(db), Eraser: postgres.NewProfiles(db),
+		Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db), Reservations: postgres.NewHandleReservations(db),
+		Identities: postgres.NewIdentities(db), Clock: clock, Hashes: testHashes, Cursors: domain.NewCursors(testSealer),
+	}
 }
 
 func healthOver(db *postgres.DB, clock usecase.Clock, log *slog.Logger) *usecase.Health {

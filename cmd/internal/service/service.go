@@ -38,6 +38,7 @@ func (systemClock) Now() time.Time { return time.Now() }
 func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	clock := systemClock{}
 	hashes := domain.NewPseudonymizer(s.SecretKey.Reveal(), reveal(s.SecretKeyFallbacks)...)
+	sealer := domain.NewSealer(s.SecretKey.Reveal(), reveal(s.SecretKeyFallbacks)...)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
@@ -82,11 +83,11 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	}
 
 	// Use cases.
-	profiles := usecase.NewProfiles(usecase.ProfilesDeps{
-		Tx: db, Profiles: postgres.NewProfiles(db), Finder: postgres.NewProfiles(db), Eraser: postgres.NewProfiles(db), Preferences: postgres.NewPreferences(db),
-		Audit:        postgres.NewAuditLog(db),
-		Reservations: postgres.NewHandleReservations(db), Identities: postgres.NewIdentities(db), Clock: clock, Hashes: hashes,
-	})
+	stores := usecase.ProfilesDeps{
+		Tx: db, Profiles: postgres.NewProfiles(db), Finder: postgres.NewProfiles(db), Eraser: postgres.NewProfiles(db),
+		Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db), Reservations: postgres.NewHandleReservations(db),
+		Identities: postgres.NewIdentities(db), Clock: clock, Hashes: hashes, Cursors: domain.NewCursors(sealer),
+	}
 	health := usecase.NewHealth(usecase.HealthDeps{
 		Database: db, Cache: limiter, Migrations: migrator, Disk: disk.Meter{Path: s.DiskPath},
 		DiskMinPercent: float64(s.DiskMinFreePercent), Clock: clock, Log: log,
@@ -97,7 +98,9 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	metrics := middleware.NewMetrics(registry)
 	registry.MustRegister(poolCollector{db}, dependencyCollector{health, keys}, keyAge(keys))
 	api := rest.New(rest.Deps{
-		Profiles: profiles, Health: health, Verifier: gate, Limiter: limiter, Clock: clock, Hashes: hashes, Metrics: metrics, Log: log,
+		Profiles: usecase.NewProfiles(stores), Preferences: usecase.NewPreferences(stores), Activity: usecase.NewActivity(stores),
+		Export: usecase.NewExport(stores), Admin: usecase.NewAdmin(stores), Health: health,
+		Verifier: gate, Limiter: limiter, Clock: clock, Hashes: hashes, Metrics: metrics, Log: log,
 		RequireHTTPS: s.Production(), AllowedHosts: s.AllowedHosts, CORSAllowedOrigins: s.CORSAllowedOrigins,
 		TrustedProxies: s.TrustedProxies, MaxBodyBytes: s.MaxBodyBytes, RequestTimeout: s.RequestTimeout,
 		AdminRequestTimeout: s.AdminRequestTimeout, RateLimitAdminBypass: s.RateLimitAdminBypass,

@@ -168,7 +168,34 @@ type world struct {
 	registry *prometheus.Registry
 	clerk    *clerkstandin.Server
 	db       *postgres.DB
+	sqlSeen  *statementLog
 	url      string
+}
+
+// statementLog notes every statement that the service sends.
+type statementLog struct {
+	mu   sync.Mutex
+	list []string
+}
+
+func (l *statementLog) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !strings.HasPrefix(data.SQL, "-- ping") { // of a connection that was idle
+		l.list = append(l.list, data.SQL)
+	}
+	return ctx
+}
+
+func (l *statementLog) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// taken gives the statements since the last time it was asked.
+func (l *statementLog) taken() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	list := l.list
+	l.list = nil
+	return list
 }
 
 // newWorld builds it; change alters what the edge is given before it is built.
@@ -176,11 +203,11 @@ func newWorld(t *testing.T, change ...func(*Deps)) *world {
 	t.Helper()
 	w := &world{
 		clock: &fakeClock{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}, log: &logBuffer{},
-		limiter: &scriptedLimiter{}, registry: prometheus.NewRegistry(),
+		limiter: &scriptedLimiter{}, registry: prometheus.NewRegistry(), sqlSeen: &statementLog{},
 	}
 	log := slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.url = testservers.DatabaseFromTemplate(t, "rest", migrate)
-	db, err := postgres.Open(t.Context(), postgres.Options{URL: w.url, MaxOpen: 8, AcquireTimeout: liveness})
+	db, err := postgres.Open(t.Context(), postgres.Options{URL: w.url, MaxOpen: 8, AcquireTimeout: liveness, Tracer: w.sqlSeen})
 	must(t, err)
 	w.db = db
 	t.Cleanup(func() { must(t, db.Close()) })

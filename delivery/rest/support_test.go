@@ -183,7 +183,8 @@ func newWorld(t *testing.T, change ...func(*Deps)) *world {
 	t.Cleanup(func() { must(t, db.Close()) })
 
 	w.deps = Deps{
-		Profiles: profilesOver(db, w.clock), Health: healthOver(db, w.clock, log),
+		Idempotency: usecase.NewIdempotency(usecase.IdempotencyDeps{Tx: db, Store: postgres.NewIdempotency(db), Clock: w.clock, Hashes: testHashes}),
+		Profiles:    profilesOver(db, w.clock), Health: healthOver(db, w.clock, log),
 		Verifier: w.gate(t, log), Limiter: w.limiter, Clock: w.clock, Hashes: testHashes,
 		Metrics: middleware.NewMetrics(w.registry), Log: log,
 		MaxBodyBytes: 65536, RequestTimeout: liveness, AdminRequestTimeout: 2 * liveness, RateLimitAdminBypass: true,
@@ -275,6 +276,9 @@ func (w *world) person(opts ...clerkstandin.MintOption) person {
 }
 
 var adminRole = clerkstandin.WithRole(domain.RoleAdmin)
+
+// withUser makes it a token of somebody who is there already.
+func withUser(id string) clerkstandin.MintOption { return clerkstandin.WithUser(id) }
 
 func lifetime(d time.Duration) clerkstandin.MintOption { return clerkstandin.WithLifetime(d) }
 

@@ -87,6 +87,9 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 		Audit:        postgres.NewAuditLog(db),
 		Reservations: postgres.NewHandleReservations(db), Identities: postgres.NewIdentities(db), Clock: clock, Hashes: hashes,
 	})
+	idempotency := usecase.NewIdempotency(usecase.IdempotencyDeps{
+		Tx: db, Store: postgres.NewIdempotency(db), Clock: clock, Hashes: hashes,
+	})
 	health := usecase.NewHealth(usecase.HealthDeps{
 		Database: db, Cache: limiter, Migrations: migrator, Disk: disk.Meter{Path: s.DiskPath},
 		DiskMinPercent: float64(s.DiskMinFreePercent), Clock: clock, Log: log,
@@ -97,7 +100,8 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	metrics := middleware.NewMetrics(registry)
 	registry.MustRegister(poolCollector{db}, dependencyCollector{health, keys}, keyAge(keys))
 	api := rest.New(rest.Deps{
-		Profiles: profiles, Health: health, Verifier: gate, Limiter: limiter, Clock: clock, Hashes: hashes, Metrics: metrics, Log: log,
+		Idempotency: idempotency,
+		Profiles:    profiles, Health: health, Verifier: gate, Limiter: limiter, Clock: clock, Hashes: hashes, Metrics: metrics, Log: log,
 		RequireHTTPS: s.Production(), AllowedHosts: s.AllowedHosts, CORSAllowedOrigins: s.CORSAllowedOrigins,
 		TrustedProxies: s.TrustedProxies, MaxBodyBytes: s.MaxBodyBytes, RequestTimeout: s.RequestTimeout,
 		AdminRequestTimeout: s.AdminRequestTimeout, RateLimitAdminBypass: s.RateLimitAdminBypass,

@@ -15,4 +15,5 @@ const (
 	FieldInvalidUTF8       = "invalid_utf8"       //
 	FieldNotHTTPS          = "not_https"          // a URL of another scheme
 	FieldUnknown           = "unknown"            // not one of the known values
+	FieldKeyReused         = "key_reused"         // the whole request, under an Idempotency-Key of another
 )

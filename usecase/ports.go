@@ -128,3 +128,23 @@ type IdentityRegister interface {
 	// MarkErased remembers the hash for ever; twice is once.
 	MarkErased(ctx context.Context, hash string, at time.Time) error
 }
+
+// IdempotencyStore keeps the responses to requests that carry an
+// Idempotency-Key, by keyed hashes. Where several hashes are taken, they are
+// those of one value under the current and older keys.
+type IdempotencyStore interface {
+	// TryLock keeps others from the same key until the transaction ends. It
+	// waits for nobody: false, and no error, when one of the hashes is locked.
+	TryLock(ctx context.Context, keyHashes []string) (bool, error)
+	// Find gives the record that has not expired at that moment, or an error of
+	// kind [domain.NotFound]. What the last holder of the lock stored is seen.
+	Find(ctx context.Context, keyHashes []string, at time.Time) (*domain.IdempotencyRecord, error)
+	// Put stores a record and replaces one that has expired when it was created.
+	// Error: kind [domain.Conflict] when there is one that has not.
+	Put(ctx context.Context, r domain.IdempotencyRecord) error
+	// DeleteBySubject deletes every response that tells of the profile.
+	DeleteBySubject(ctx context.Context, profileID string) error
+	// PurgeExpired deletes up to limit records that have expired at that moment
+	// and tells how many.
+	PurgeExpired(ctx context.Context, at time.Time, limit int) (int, error)
+}

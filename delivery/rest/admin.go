@@ -112,6 +112,7 @@ func (h adminHandlers) changed(c echo.Context) func(*domain.Profile, error) erro
 			return err
 		}
 		now := h.clock.Now()
+		middleware.StateOf(c).SubjectProfileID = p.ID
 		c.Response().Header().Set("ETag", adminTag(p, now))
 		return writeJSON(c, http.StatusOK, echo.MIMEApplicationJSON, adminView(p, now))
 	}

@@ -33,8 +33,8 @@ func routes(d Deps) []middleware.Route {
 		{Method: http.MethodGet, Template: "/v1/admin/profiles", Access: middleware.AccessAdmin, Handler: admin.search},
 		{Method: http.MethodGet, Template: "/v1/admin/profiles/:id", Access: middleware.AccessAdmin, Handler: admin.byID},
 		{Method: http.MethodPatch, Template: "/v1/admin/profiles/:id", Access: middleware.AccessAdmin, Handler: admin.update},
-		{Method: http.MethodPost, Template: "/v1/admin/profiles/:id/suspend", Access: middleware.AccessAdmin, Handler: admin.suspend},
-		{Method: http.MethodPost, Template: "/v1/admin/profiles/:id/reactivate", Access: middleware.AccessAdmin, Handler: admin.reactivate},
+		{Method: http.MethodPost, Template: "/v1/admin/profiles/:id/suspend", Access: middleware.AccessAdmin, Idempotent: true, Handler: admin.suspend},
+		{Method: http.MethodPost, Template: "/v1/admin/profiles/:id/reactivate", Access: middleware.AccessAdmin, Idempotent: true, Handler: admin.reactivate},
 		{Method: http.MethodGet, Template: "/v1/admin/audit-events", Access: middleware.AccessAdmin, Handler: admin.auditEvents},
 
 		{Method: http.MethodGet, Template: "/problems/:code", Access: middleware.AccessOpen, Handler: problemPage},

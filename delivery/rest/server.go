@@ -29,6 +29,8 @@ type Deps struct {
 	Metrics     *middleware.Metrics
 	Log         *slog.Logger
 
+	Idempotency *usecase.Idempotency
+
 	RequireHTTPS         bool     // refuse what a trusted proxy calls http
 	AllowedHosts         []string // empty: every host
 	CORSAllowedOrigins   []string // empty: none
@@ -40,17 +42,23 @@ type Deps struct {
 }
 
 // New builds the server's handler: the routes behind the whole chain.
-func New(d Deps) *echo.Echo {
+func New(d Deps) *echo.Echo { return serverOf(d, routes(d)) }
+
+// serverOf is New with a table of one's own.
+func serverOf(d Deps, table []middleware.Route) *echo.Echo {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
 	e.IPExtractor = d.TrustedProxies.ClientIP // Echo's default believes any X-Forwarded-For
 	e.HTTPErrorHandler = problems{d.Log}.handle
 
-	table := routes(d)
 	for _, l := range chain(d, middleware.NewRoutes(table)) {
 		e.Use(l.handler)
 	}
+	once := middleware.Idempotent(d.Idempotency)
 	for _, r := range table {
+		if r.Idempotent { // innermost of all: with access granted, around the handler alone
+			r.Handler = once(r.Handler)
+		}
 		e.Add(r.Method, r.Template, r.Handler)
 		if r.Method == http.MethodGet { // RFC 9110, section 9.1: HEAD works wherever GET does
 			e.Add(http.MethodHead, r.Template, r.Handler)
@@ -94,6 +102,6 @@ func chain(d Deps, table middleware.Routes) []layer {
 		{"rate-limit", middleware.RateLimit(d.Limiter, d.RateLimitAdminBypass, d.Hashes, d.Clock, d.Metrics)},
 		{"accept", middleware.AcceptJSON()},
 		// Last: 401 and 403, and the caller's own profile.
-		{"access", middleware.Enforce(d.Profiles)},
+		{"access", middleware.Enforce(d.Profiles, d.Idempotency)},
 	}
 }

@@ -216,7 +216,8 @@ func newWorld(t *testing.T, change ...func(*Deps)) *world {
 	w.deps = Deps{
 		Profiles: usecase.NewProfiles(stores), Preferences: usecase.NewPreferences(stores), Activity: usecase.NewActivity(stores),
 		Export: usecase.NewExport(stores), Admin: usecase.NewAdmin(stores), Health: healthOver(db, w.clock, log),
-		Verifier: w.gate(t, log), Limiter: w.limiter, Clock: w.clock, Hashes: testHashes,
+		Idempotency: usecase.NewIdempotency(usecase.IdempotencyDeps{Tx: db, Store: postgres.NewIdempotency(db), Clock: w.clock, Hashes: testHashes}),
+		Verifier:    w.gate(t, log), Limiter: w.limiter, Clock: w.clock, Hashes: testHashes,
 		Metrics: middleware.NewMetrics(w.registry), Log: log,
 		MaxBodyBytes: 65536, RequestTimeout: liveness, AdminRequestTimeout: 2 * liveness, RateLimitAdminBypass: true,
 	}
@@ -308,6 +309,9 @@ func (w *world) person(opts ...clerkstandin.MintOption) person {
 }
 
 var adminRole = clerkstandin.WithRole(domain.RoleAdmin)
+
+// withUser makes it a token of somebody who is there already.
+func withUser(id string) clerkstandin.MintOption { return clerkstandin.WithUser(id) }
 
 func lifetime(d time.Duration) clerkstandin.MintOption { return clerkstandin.WithLifetime(d) }
 

@@ -122,6 +122,7 @@ func newChain(tb testing.TB) *chain {
 			Tx: db, Profiles: postgres.NewProfiles(db), Finder: postgres.NewProfiles(db), Eraser: postgres.NewProfiles(db), Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db),
 			Reservations: postgres.NewHandleReservations(db), Identities: postgres.NewIdentities(db), Clock: clock{}, Hashes: hashes,
 		}),
+		Idempotency: usecase.NewIdempotency(usecase.IdempotencyDeps{Tx: db, Store: postgres.NewIdempotency(db), Clock: clock{}, Hashes: hashes}),
 		Health: usecase.NewHealth(usecase.HealthDeps{
 			Database: db, Cache: limiter, Migrations: migrator, Disk: disk.Meter{Path: "/"}, Clock: clock{}, Log: log,
 		}),

@@ -31,6 +31,7 @@ type state struct {
 	events       []domain.AuditEvent
 	reservations map[string]reservation
 	erased       map[string]bool
+	kept         map[string]domain.IdempotencyRecord // by key hash
 }
 
 type reservation struct {
@@ -39,12 +40,18 @@ type reservation struct {
 }
 
 func (s state) clone() state {
-	return state{maps.Clone(s.profiles), maps.Clone(s.preferences), slices.Clone(s.events), maps.Clone(s.reservations), maps.Clone(s.erased)}
+	return state{
+		maps.Clone(s.profiles), maps.Clone(s.preferences), slices.Clone(s.events), maps.Clone(s.reservations), maps.Clone(s.erased),
+		maps.Clone(s.kept),
+	}
 }
 
 // New makes an empty store.
 func New() *Store {
-	return &Store{data: state{map[string]domain.Profile{}, map[string]domain.Preferences{}, nil, map[string]reservation{}, map[string]bool{}}}
+	return &Store{data: state{
+		map[string]domain.Profile{}, map[string]domain.Preferences{}, nil, map[string]reservation{}, map[string]bool{},
+		map[string]domain.IdempotencyRecord{},
+	}}
 }
 
 // Deps wires the store into the profile use case.
@@ -53,6 +60,11 @@ func (s *Store) Deps(clock usecase.Clock, hashes domain.Pseudonymizer) usecase.P
 		Tx: s, Profiles: Profiles{s}, Finder: Profiles{s}, Eraser: Profiles{s}, Preferences: Preferences{s}, Audit: AuditLog{s},
 		Reservations: HandleReservations{s}, Identities: Identities{s}, Clock: clock, Hashes: hashes,
 	}
+}
+
+// IdempotencyDeps wires the store into the idempotency use case.
+func (s *Store) IdempotencyDeps(clock usecase.Clock, hashes domain.Pseudonymizer) usecase.IdempotencyDeps {
+	return usecase.IdempotencyDeps{Tx: s, Store: Idempotency{s}, Clock: clock, Hashes: hashes}
 }
 
 type txKey struct{}

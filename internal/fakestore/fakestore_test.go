@@ -6,6 +6,7 @@ import (
 	"github.com/profile-api/profile-api/domain"
 	"github.com/profile-api/profile-api/internal/fakestore"
 	"github.com/profile-api/profile-api/internal/storetest"
+	"github.com/profile-api/profile-api/usecase"
 )
 
 func open(*testing.T) storetest.Stores {
@@ -22,3 +23,11 @@ func open(*testing.T) storetest.Stores {
 func TestPorts(t *testing.T) { storetest.Ports(t, open) }
 
 func TestProfiles(t *testing.T) { storetest.Profiles(t, open) }
+
+func TestIdempotency(t *testing.T) {
+	storetest.Idempotency(t, func(*testing.T) (usecase.IdempotencyDeps, usecase.AuditLog, func(*testing.T) []domain.AuditEvent) {
+		s := fakestore.New()
+		return s.IdempotencyDeps(nil, domain.Pseudonymizer{}), s.Deps(nil, domain.Pseudonymizer{}).Audit,
+			func(*testing.T) []domain.AuditEvent { return s.Events() }
+	})
+}

@@ -6,7 +6,8 @@ import (
 )
 
 // The spaces of our advisory locks: the first of PostgreSQL's two keys. The
-// single-key locks of goose live elsewhere.
+// single-key locks live elsewhere: goose's one, and those of the keys of
+// idempotency, spread over 64 bits by a hash.
 const (
 	lockIdentities int32 = 0x70610001
 	lockHandles    int32 = 0x70610002

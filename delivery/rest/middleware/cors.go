@@ -24,11 +24,11 @@ func CORS(origins []string) echo.MiddlewareFunc {
 		AllowOriginFunc: func(origin string) (bool, error) { return anyOrigin || slices.Contains(origins, origin), nil },
 		AllowMethods:    []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete},
 		AllowHeaders: []string{
-			echo.HeaderAuthorization, echo.HeaderContentType, "If-Match", "If-None-Match", "Idempotency-Key",
+			echo.HeaderAuthorization, echo.HeaderContentType, "If-Match", "If-None-Match", headerIdempotencyKey,
 			echo.HeaderXRequestID, "Traceparent", "Tracestate",
 		},
 		ExposeHeaders: []string{
-			"ETag", echo.HeaderXRequestID, "Retry-After", "RateLimit", "RateLimit-Policy",
+			"ETag", echo.HeaderXRequestID, "Retry-After", headerReplayed, "RateLimit", "RateLimit-Policy",
 			"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset",
 		},
 		MaxAge: 600,

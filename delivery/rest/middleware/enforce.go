@@ -6,6 +6,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/profile-api/profile-api/domain"
+	"github.com/profile-api/profile-api/usecase"
 )
 
 // AccountResolver finds the caller's own profile, and creates it on the first
@@ -19,9 +20,13 @@ type AccountResolver interface {
 
 // Enforce applies the route's access rule: who was not let in by it never
 // reaches a handler. Erased and suspended people are refused on public routes
-// too: there they would read with a token what they may not read with it elsewhere. On account routes the profile it had to load anyway is
-// handed on, so that a read costs one statement.
-func Enforce(accounts AccountResolver) echo.MiddlewareFunc {
+// too: there they would read with a token what they may not read with it
+// elsewhere. On account routes the profile it had to load anyway is handed on, so
+// that a read costs one statement.
+//
+// There is one thing that an erased person may still do: repeat the request that
+// erased them, under its Idempotency-Key, and hear its answer again.
+func Enforce(accounts AccountResolver, keys *usecase.Idempotency) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			s := StateOf(c)
@@ -49,7 +54,11 @@ func Enforce(accounts AccountResolver) echo.MiddlewareFunc {
 			default:
 				return domain.NewError(domain.Forbidden, domain.CodeForbidden, "This route is not open to anyone.")
 			}
-			if err := lookUp(c, accounts.Resolve); err != nil {
+			err := lookUp(c, accounts.Resolve)
+			if s.Route.Idempotent && domain.HasCode(err, domain.CodeAccountErased) {
+				return replayErased(c, keys, err)
+			}
+			if err != nil {
 				return err
 			}
 			return next(c)

@@ -29,8 +29,10 @@ type Route struct {
 	Template string // as Echo writes it, such as /v1/profiles/:handle
 	Access   Access
 	// Health marks the routes that probes call: exempt from host check, limits and transport rule.
-	Health  bool
-	Handler echo.HandlerFunc
+	Health bool
+	// Idempotent marks the routes that take an Idempotency-Key: every POST and DELETE that changes something.
+	Idempotent bool
+	Handler    echo.HandlerFunc
 }
 
 // Routes finds the row of a request. Its keys come from the table alone, so

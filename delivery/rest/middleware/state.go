@@ -24,6 +24,10 @@ type State struct {
 	// Profile is the caller's own profile; set on routes that ask for an account,
 	// and on public ones when the caller has one.
 	Profile *domain.Profile
+	// SubjectProfileID is the profile that the answer tells of. A handler of an
+	// idempotent route must set it when the answer holds personal data, and then
+	// must have the profile's row locked: an erasure deletes the answers it finds.
+	SubjectProfileID string
 }
 
 const stateKey = "profile-api.state"

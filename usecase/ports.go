@@ -95,3 +95,32 @@ type IdentityRegister interface {
 	// Erased tells whether one of the hashes is marked as erased.
 	Erased(ctx context.Context, hashes []string) (bool, error)
 }
+
+// ClerkDeletions keeps the people who must still be deleted at Clerk.
+type ClerkDeletions interface {
+	Insert(ctx context.Context, d domain.ClerkDeletion) error
+	// Find returns an error of kind [domain.NotFound] when there is no such row.
+	Find(ctx context.Context, id string) (domain.ClerkDeletion, error)
+	// Delete removes the row; one that is gone already is no error.
+	Delete(ctx context.Context, id string) error
+}
+
+// JobQueue takes work for later. It joins the transaction of ctx, so that the
+// job exists exactly when what it is about does, and refuses to work without one.
+type JobQueue interface {
+	EnqueueClerkDeletion(ctx context.Context, id string) error
+}
+
+// ClerkUsers is what we ask of Clerk about its users.
+type ClerkUsers interface {
+	// DeleteUser returns nil when Clerk knows nobody of that id any more, and an
+	// error of kind [domain.Unavailable], with the time to wait, when it should
+	// be asked again later. No error's text holds the id.
+	DeleteUser(ctx context.Context, clerkUserID string) error
+}
+
+// Purger removes at most limit rows whose time was over at that moment, and
+// tells how many it removed.
+type Purger interface {
+	PurgeExpired(ctx context.Context, at time.Time, limit int) (int, error)
+}

@@ -20,6 +20,7 @@ type Bundle struct {
 	Profile      *domain.Profile
 	Preferences  *domain.Preferences
 	Reservations []domain.HandleReservation // released handles kept for the person, by their hash
+	Responses    []domain.IdempotencyRecord // answers to admins that tell of the person, kept for a day
 	NewestEvent  string                     // id; with the rest it tells whether anything changed since an earlier export
 	Events       iter.Seq2[domain.AuditEvent, error]
 }
@@ -31,7 +32,12 @@ func (s *Export) Own(ctx context.Context, p *domain.Profile) (*Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	reservations, err := s.deps.Reservations.OfProfile(ctx, p.ID, s.deps.Clock.Now())
+	now := s.deps.Clock.Now()
+	reservations, err := s.deps.Reservations.OfProfile(ctx, p.ID, now)
+	if err != nil {
+		return nil, err
+	}
+	responses, err := s.deps.Responses.BySubject(ctx, p.ID, now)
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +45,7 @@ func (s *Export) Own(ctx context.Context, p *domain.Profile) (*Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Bundle{Profile: p, Preferences: preferences, Reservations: reservations}
+	b := &Bundle{Profile: p, Preferences: preferences, Reservations: reservations, Responses: responses}
 	if len(first) > 0 {
 		b.NewestEvent = first[0].ID
 	}

@@ -20,6 +20,7 @@ type ProfilesDeps struct {
 	Audit        AuditLog
 	Reservations HandleReservations
 	Identities   IdentityRegister
+	Responses    StoredResponses
 	Clock        Clock
 	Hashes       domain.Pseudonymizer
 	Cursors      domain.Cursors

@@ -11,8 +11,9 @@ import (
 )
 
 type adminHandlers struct {
-	admin *usecase.Admin
-	clock usecase.Clock
+	admin   *usecase.Admin
+	erasure *usecase.Erasure
+	clock   usecase.Clock
 }
 
 type profileSearchRequest struct {
@@ -116,4 +117,10 @@ func (h adminHandlers) changed(c echo.Context) func(*domain.Profile, error) erro
 		c.Response().Header().Set("ETag", adminTag(p, now))
 		return writeJSON(c, http.StatusOK, echo.MIMEApplicationJSON, adminView(p, now))
 	}
+}
+
+// erase answers DELETE /v1/admin/profiles/:id.
+func (h adminHandlers) erase(c echo.Context) error {
+	done, err := h.erasure.EraseByAdmin(c.Request().Context(), middleware.StateOf(c).Caller(), pathParam(c, "id"), ifMatchOf(c))
+	return writeErased(c, done, err)
 }

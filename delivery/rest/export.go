@@ -24,6 +24,18 @@ type exportHead struct {
 	Profile            exportProfile              `json:"profile"`
 	Preferences        exportPreferences          `json:"preferences"`
 	HandleReservations []domain.HandleReservation `json:"handle_reservations"`
+	StoredResponses    []exportResponse           `json:"stored_responses"`
+}
+
+// exportResponse is an answer that an admin got about the person. The hashes
+// beside it are of the admin and of what the admin sent.
+type exportResponse struct {
+	SubjectProfileID *string           `json:"subject_profile_id"`
+	Status           int               `json:"status"`
+	Headers          map[string]string `json:"headers"`
+	Body             string            `json:"body"`
+	CreatedAt        time.Time         `json:"created_at"`
+	ExpiresAt        time.Time         `json:"expires_at"`
 }
 
 type exportProfile struct {
@@ -71,10 +83,16 @@ func (h exportHandlers) head(b *usecase.Bundle) exportHead {
 			viewPreferences(b.Preferences), b.Preferences.ProfileID, b.Preferences.CreatedAt.UTC(), b.Preferences.UpdatedAt.UTC(),
 		},
 		HandleReservations: make([]domain.HandleReservation, 0, len(b.Reservations)),
+		StoredResponses:    make([]exportResponse, 0, len(b.Responses)),
 	}
 	for _, r := range b.Reservations {
 		r.ReservedUntil = r.ReservedUntil.UTC()
 		head.HandleReservations = append(head.HandleReservations, r)
+	}
+	for _, r := range b.Responses {
+		head.StoredResponses = append(head.StoredResponses, exportResponse{
+			r.SubjectProfileID, r.Status, r.Header, string(r.Body), r.CreatedAt.UTC(), r.ExpiresAt.UTC(),
+		})
 	}
 	return head
 }

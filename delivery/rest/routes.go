@@ -13,7 +13,8 @@ func routes(d Deps) []middleware.Route {
 	preferences := preferencesHandlers{d.Preferences}
 	activity := activityHandlers{d.Activity}
 	export := exportHandlers{d.Export, d.Clock}
-	admin := adminHandlers{d.Admin, d.Clock}
+	erasure := erasureHandlers{d.Erasure}
+	admin := adminHandlers{d.Admin, d.Erasure, d.Clock}
 	return []middleware.Route{
 		{Method: http.MethodGet, Template: "/health", Access: middleware.AccessOpen, Health: true, Handler: health.report},
 		{Method: http.MethodGet, Template: "/health/ready", Access: middleware.AccessOpen, Health: true, Handler: health.ready},
@@ -21,6 +22,7 @@ func routes(d Deps) []middleware.Route {
 
 		{Method: http.MethodGet, Template: "/v1/profiles/me", Access: middleware.AccessAccount, Handler: profiles.me},
 		{Method: http.MethodPatch, Template: "/v1/profiles/me", Access: middleware.AccessAccount, Handler: profiles.updateMe},
+		{Method: http.MethodDelete, Template: "/v1/profiles/me", Access: middleware.AccessAccount, Idempotent: true, Handler: erasure.own},
 		{Method: http.MethodGet, Template: "/v1/profiles/me/preferences", Access: middleware.AccessAccount, Handler: preferences.own},
 		{Method: http.MethodPatch, Template: "/v1/profiles/me/preferences", Access: middleware.AccessAccount, Handler: preferences.update},
 		{Method: http.MethodGet, Template: "/v1/profiles/me/activity", Access: middleware.AccessAccount, Handler: activity.own},
@@ -33,6 +35,7 @@ func routes(d Deps) []middleware.Route {
 		{Method: http.MethodGet, Template: "/v1/admin/profiles", Access: middleware.AccessAdmin, Handler: admin.search},
 		{Method: http.MethodGet, Template: "/v1/admin/profiles/:id", Access: middleware.AccessAdmin, Handler: admin.byID},
 		{Method: http.MethodPatch, Template: "/v1/admin/profiles/:id", Access: middleware.AccessAdmin, Handler: admin.update},
+		{Method: http.MethodDelete, Template: "/v1/admin/profiles/:id", Access: middleware.AccessAdmin, Idempotent: true, Handler: admin.erase},
 		{Method: http.MethodPost, Template: "/v1/admin/profiles/:id/suspend", Access: middleware.AccessAdmin, Idempotent: true, Handler: admin.suspend},
 		{Method: http.MethodPost, Template: "/v1/admin/profiles/:id/reactivate", Access: middleware.AccessAdmin, Idempotent: true, Handler: admin.reactivate},
 		{Method: http.MethodGet, Template: "/v1/admin/audit-events", Access: middleware.AccessAdmin, Handler: admin.auditEvents},

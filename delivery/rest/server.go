@@ -21,6 +21,8 @@ type Deps struct {
 	Activity    *usecase.Activity
 	Export      *usecase.Export
 	Admin       *usecase.Admin
+	Erasure     *usecase.Erasure
+	Idempotency *usecase.Idempotency
 	Health      *usecase.Health
 	Verifier    usecase.TokenVerifier
 	Limiter     usecase.Limiter
@@ -28,8 +30,6 @@ type Deps struct {
 	Hashes      domain.Pseudonymizer
 	Metrics     *middleware.Metrics
 	Log         *slog.Logger
-
-	Idempotency *usecase.Idempotency
 
 	RequireHTTPS         bool     // refuse what a trusted proxy calls http
 	AllowedHosts         []string // empty: every host

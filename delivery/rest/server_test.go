@@ -56,6 +56,7 @@ func TestEveryRouteDeclaresWhoMayUseIt(t *testing.T) {
 		"GET /v1/admin/profiles/:id": middleware.AccessAdmin, "PATCH /v1/admin/profiles/:id": middleware.AccessAdmin,
 		"POST /v1/admin/profiles/:id/suspend":    middleware.AccessAdmin,
 		"POST /v1/admin/profiles/:id/reactivate": middleware.AccessAdmin, "GET /v1/admin/audit-events": middleware.AccessAdmin,
+		"DELETE /v1/profiles/me": middleware.AccessAccount, "DELETE /v1/admin/profiles/:id": middleware.AccessAdmin,
 		"GET /problems/:code": middleware.AccessOpen,
 	}
 	w := newWorld(t)

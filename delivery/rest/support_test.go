@@ -215,7 +215,7 @@ func newWorld(t *testing.T, change ...func(*Deps)) *world {
 	stores := storesOver(db, w.clock)
 	w.deps = Deps{
 		Profiles: usecase.NewProfiles(stores), Preferences: usecase.NewPreferences(stores), Activity: usecase.NewActivity(stores),
-		Export: usecase.NewExport(stores), Admin: usecase.NewAdmin(stores), Health: healthOver(db, w.clock, log),
+		Export: usecase.NewExport(stores), Admin: usecase.NewAdmin(stores), Erasure: w.erasure(t, stores), Health: healthOver(db, w.clock, log),
 		Idempotency: usecase.NewIdempotency(usecase.IdempotencyDeps{Tx: db, Store: postgres.NewIdempotency(db), Clock: w.clock, Hashes: testHashes}),
 		Verifier:    w.gate(t, log), Limiter: w.limiter, Clock: w.clock, Hashes: testHashes,
 		Metrics: middleware.NewMetrics(w.registry), Log: log,
@@ -232,9 +232,24 @@ func storesOver(db *postgres.DB, clock usecase.Clock) usecase.ProfilesDeps {
 	return usecase.ProfilesDeps{
 		Tx: db, Profiles: postgres.NewProfiles(db), Finder: postgres.NewProfiles(db), Eraser: postgres.NewProfiles(db),
 		Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db), Reservations: postgres.NewHandleReservations(db),
-		Identities: postgres.NewIdentities(db), Clock: clock, Hashes: testHashes, Cursors: domain.NewCursors(testSealer),
+		Identities: postgres.NewIdentities(db), Responses: postgres.NewIdempotency(db), Clock: clock, Hashes: testHashes, Cursors: domain.NewCursors(testSealer),
 	}
 }
+
+// erasure asks the stand-in for Clerk only when a job is run; see erasure_test.go.
+func (w *world) erasure(t *testing.T, stores usecase.ProfilesDeps) *usecase.Erasure {
+	t.Helper()
+	queue, err := postgres.NewJobQueue(w.db)
+	must(t, err)
+	return usecase.NewErasure(usecase.ErasureDeps{ProfilesDeps: stores, Clerk: usecase.NewClerkDeletion(usecase.ClerkDeletionDeps{
+		Tx: w.db, Deletions: postgres.NewClerkDeletions(w.db), Queue: queue, Users: noClerk{}, Sealer: testSealer, Clock: w.clock,
+	})})
+}
+
+// noClerk answers nothing: in these tests no job is run.
+type noClerk struct{}
+
+func (noClerk) DeleteUser(context.Context, string) error { return domain.UnavailableError(nil, 0) }
 
 func healthOver(db *postgres.DB, clock usecase.Clock, log *slog.Logger) *usecase.Health {
 	return usecase.NewHealth(usecase.HealthDeps{

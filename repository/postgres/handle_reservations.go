@@ -58,3 +58,11 @@ func (s *HandleReservations) OfProfile(ctx context.Context, profileID string, at
 	})
 	return found, err
 }
+
+// PurgeExpired removes at most limit reservations that were over at that moment,
+// the oldest first. One that is being renewed is passed over.
+func (s *HandleReservations) PurgeExpired(ctx context.Context, at time.Time, limit int) (int, error) {
+	result := s.db.conn(ctx).Exec(`DELETE FROM handle_reservations WHERE handle_hash IN (
+		SELECT handle_hash FROM handle_reservations WHERE reserved_until <= ? ORDER BY reserved_until LIMIT ? FOR UPDATE SKIP LOCKED)`, at, limit)
+	return int(result.RowsAffected), translate(ctx, result.Error)
+}

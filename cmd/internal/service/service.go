@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/profile-api/profile-api/config"
 	"github.com/profile-api/profile-api/delivery/jobs"
@@ -56,17 +57,11 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	defer closing(ctx, log, "migrator", migrator.Close)
 
 	// Valkey: the counts that replicas share.
-	cache, err := valkey.NewClient(s.ValkeyURL.Reveal(), valkey.ClientOptions{Logger: log})
+	cache, limiter, err := openValkey(s, clock, log)
 	if err != nil {
 		return err
 	}
 	defer closing(ctx, log, "valkey", cache.Close)
-	limiter, err := valkey.NewLimiter(cache, valkey.LimiterOptions{
-		User: rate(s.RateLimitUser), IP: rate(s.RateLimitIP), Global: rate(s.RateLimitGlobal), Clock: clock, Logger: log,
-	})
-	if err != nil {
-		return err
-	}
 
 	// Clerk: who is who.
 	people, err := openClerk(s, clock, log)
@@ -129,6 +124,20 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 		background.start(func(ctx context.Context) error { migrateWhenPossible(ctx, migrator, log); return nil })
 	}
 	return serve(ctx, s, log, health, runner, api, ops.Handler(registry))
+}
+
+func openValkey(s *config.Settings, clock usecase.Clock, log *slog.Logger) (*redis.Client, *valkey.Limiter, error) {
+	cache, err := valkey.NewClient(s.ValkeyURL.Reveal(), valkey.ClientOptions{Logger: log})
+	if err != nil {
+		return nil, nil, err
+	}
+	limiter, err := valkey.NewLimiter(cache, valkey.LimiterOptions{
+		User: rate(s.RateLimitUser), IP: rate(s.RateLimitIP), Global: rate(s.RateLimitGlobal), Clock: clock, Logger: log,
+	})
+	if err != nil {
+		return nil, nil, errors.Join(err, cache.Close())
+	}
+	return cache, limiter, nil
 }
 
 // clerkSide is what we ask of Clerk: keys to judge tokens by, and its users.

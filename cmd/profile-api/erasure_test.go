@@ -2,9 +2,13 @@ package main_test
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 	"os/exec"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -144,5 +148,49 @@ func TestErasureLeavesNothing(t *testing.T) {
 	var n int
 	if scan(t, conn, &n, "SELECT count(*) FROM profiles WHERE clerk_user_id = $1", userID); n != 0 {
 		t.Error("the person was revived")
+	}
+}
+
+// Requests of one person and their erasure, all at once on two replicas: nobody
+// fails, and afterwards the person is gone whatever the order was.
+func TestErasureAgainstOtherRequests(t *testing.T) {
+	parallel(t)
+	s, a, b, admin := twoReplicas(t)
+	for round := range 8 {
+		token, userID := s.person(t)
+		id := a.get(t, "/v1/profiles/me", token).profile(t).ID
+		var wg sync.WaitGroup
+		start := make(chan struct{})
+		ask := func(p *program, method, path, token, body string, allowed ...int) {
+			wg.Go(func() {
+				<-start
+				r := p.call(t, method, path, token, body, "Content-Type", "application/json")
+				if !slices.Contains(allowed, r.status) {
+					t.Errorf("round %d: %s %s: %d %s", round, method, path, r.status, r.body)
+				}
+			})
+		}
+		for i := range 6 {
+			for _, p := range []*program{a, b} {
+				ask(p, "GET", "/v1/profiles/me", token, "", 200, 401)
+				ask(p, "PATCH", "/v1/profiles/me", token, `{"handle":"`+fmt.Sprintf("race_%d_%d", round, i)+`"}`, 200, 401, 409)
+				ask(p, "PATCH", "/v1/profiles/me/preferences", token, `{"reduced_motion":`+strconv.FormatBool(i%2 == 0)+`}`, 200, 401)
+			}
+		}
+		ask(a, "DELETE", "/v1/profiles/me", token, "", 202, 401)
+		ask(b, "DELETE", "/v1/profiles/me", token, "", 202, 401)
+		ask(b, "DELETE", "/v1/admin/profiles/"+id, admin, "", 202, 404)
+		ask(a, "POST", "/v1/admin/profiles/"+id+"/reactivate", admin, "", 200, 404)
+		close(start)
+		wg.Wait()
+		conn := connect(t, s.database)
+		var profiles, events, deletions, deadlocks int
+		scan(t, conn, &profiles, "SELECT count(*) FROM profiles WHERE clerk_user_id = $1 OR id = $2", userID, id)
+		scan(t, conn, &events, "SELECT count(*) FROM audit_events WHERE profile_id = $1 AND action = 'profile.erased'", id)
+		scan(t, conn, &deletions, "SELECT count(*) FROM river_job WHERE kind = 'clerk_deletion'")
+		scan(t, conn, &deadlocks, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+		if profiles != 0 || events != 1 || deletions != round+1 || deadlocks != 0 {
+			t.Errorf("round %d: %d profiles, %d erasures, %d deletions, %d deadlocks", round, profiles, events, deletions, deadlocks)
+		}
 	}
 }

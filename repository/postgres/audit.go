@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"strings"
 
 	"github.com/profile-api/profile-api/domain"
 )
@@ -48,10 +47,6 @@ func auditQuery(f domain.AuditFilter, after *domain.AuditPosition, limit int) qu
 	if after != nil {
 		where = append(where, "(occurred_at, id) < ("+q.arg(after.OccurredAt, "timestamptz")+", "+q.arg(after.ID, "uuid")+")")
 	}
-	q.sql = "SELECT " + auditColumns + " FROM audit_events"
-	if len(where) > 0 {
-		q.sql += " WHERE " + strings.Join(where, " AND ")
-	}
-	q.sql += " ORDER BY occurred_at DESC, id DESC LIMIT " + q.arg(limit, "bigint")
+	q.sql = "SELECT " + auditColumns + " FROM audit_events" + whereAll(where) + " ORDER BY occurred_at DESC, id DESC LIMIT " + q.arg(limit, "bigint")
 	return q
 }

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -69,36 +70,56 @@ func list[T any](ctx context.Context, db *DB, q query) ([]T, error) {
 	return found, nil
 }
 
+// rareMatches is up to how many matches of a text are gathered and sorted. Beyond
+// it they are so dense that walking in the order asked for meets enough of them.
+const rareMatches = 10_000
+
 func searchQuery(f domain.ProfileFilter, after *domain.ProfilePosition, limit int, now time.Time) query {
 	var q query
-	common := q.searchConditions(f, after, now)
+	where := q.searchConditions(f, after, now)
 	order, size := orderOf(f.Sort), q.arg(limit, "bigint")
-	matches := q.textConditions(f.Text)
-	// In the order of handles, those that begin with the text lie together, and are found at once by a
-	// branch of their own; one condition for all columns would have the planner walk towards them.
-	branches := []string{strings.Join(matches, " OR ")}
-	if f.Sort == domain.SortHandle && len(matches) > 1 {
-		branches = []string{matches[0], strings.Join(matches[1:], " OR ")}
-	}
-	var selects []string
-	for _, b := range branches {
-		where := common
-		if b != "" {
-			where = append(append([]string{}, common...), "("+b+")")
-		}
-		sql := "SELECT " + profileColumns + " FROM profiles"
-		if len(where) > 0 {
-			sql += " WHERE " + strings.Join(where, " AND ")
-		}
-		selects = append(selects, sql+" ORDER BY "+order+" LIMIT "+size)
-	}
-	if len(selects) == 1 {
-		q.sql = selects[0]
+	if f.Text == "" {
+		q.sql = "SELECT " + profileColumns + " FROM profiles" + whereAll(where) + " ORDER BY " + order + " LIMIT " + size
 		return q
 	}
-	q.sql = "SELECT DISTINCT ON (" + foldedHandle + ") " + profileColumns +
-		" FROM ((" + strings.Join(selects, ") UNION ALL (") + ")) AS matching ORDER BY " + order + " LIMIT " + size
+	q.sql = q.textSearch(f, where, order, size)
 	return q
+}
+
+// textSearch finds matches of a text. The planner alone does badly here: it
+// takes what matches for spread evenly, and walks past everybody towards a few that
+// lie together. So the matches are gathered by the index of each column first; only
+// when there are too many are they met by walking. In the order of handles those
+// that match by their handle lie together, and have a branch of their own.
+func (q *query) textSearch(f domain.ProfileFilter, where []string, order, size string) string {
+	const keys = "id, created_at, handle, status, suspended_until" // what conditions and orders look at
+	handle, name, email, clerkID := q.textConditions(f.Text)
+	gather := func(condition, by string) string {
+		return fmt.Sprintf("(SELECT %s FROM profiles WHERE %s ORDER BY %s LIMIT %d)", keys, condition, by, rareMatches+1)
+	}
+	branches := []string{strings.Join([]string{handle, name, email, clerkID}, " OR ")}
+	if f.Sort == domain.SortHandle {
+		branches = []string{handle, strings.Join([]string{name, email, clerkID}, " OR ")}
+	}
+	picked := "SELECT " + keys + " FROM gathered" + whereAll(append([]string{"NOT (SELECT yes FROM too_many)"}, where...))
+	for _, b := range branches {
+		picked += " UNION (SELECT " + keys + " FROM profiles" + whereAll(append([]string{"(SELECT yes FROM too_many)", "(" + b + ")"}, where...)) +
+			" ORDER BY " + order + " LIMIT " + size + ")"
+	}
+	return "WITH gathered AS MATERIALIZED (" +
+		strings.Join([]string{
+			gather(handle, foldedHandle), gather(name, foldedName), gather(email, foldedEmail), gather(clerkID, "clerk_user_id"),
+		}, " UNION ALL ") +
+		"), too_many AS MATERIALIZED (SELECT count(*) > " + strconv.Itoa(rareMatches) + " AS yes FROM gathered)" +
+		", picked AS (SELECT id FROM (" + picked + ") AS matching ORDER BY " + order + " LIMIT " + size + ")" +
+		" SELECT " + profileColumns + " FROM profiles WHERE id = ANY(ARRAY(SELECT id FROM picked)) ORDER BY " + order
+}
+
+func whereAll(conditions []string) string {
+	if len(conditions) == 0 {
+		return ""
+	}
+	return " WHERE " + strings.Join(conditions, " AND ")
 }
 
 func orderOf(sort domain.ProfileSort) string {
@@ -140,15 +161,10 @@ func (q *query) searchConditions(f domain.ProfileFilter, after *domain.ProfilePo
 	return append(where, "(created_at, id) < ("+q.arg(after.CreatedAt, "timestamptz")+", "+q.arg(after.ID, "uuid")+")")
 }
 
-// textConditions are one per column, that of the handle first.
-func (q *query) textConditions(text string) []string {
-	if text == "" {
-		return nil
-	}
+// textConditions are one per column.
+func (q *query) textConditions(text string) (handle, name, email, clerkID string) {
 	escaped := strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(text)
 	pattern := `((lower(` + q.arg(escaped, "text") + ` COLLATE "und-x-icu") || '%') COLLATE "C")`
-	return []string{
-		foldedHandle + " LIKE " + pattern, foldedName + " LIKE " + pattern, foldedEmail + " LIKE " + pattern,
-		"clerk_user_id = " + q.arg(text, "text"),
-	}
+	return foldedHandle + " LIKE " + pattern, foldedName + " LIKE " + pattern, foldedEmail + " LIKE " + pattern,
+		"clerk_user_id = " + q.arg(text, "text")
 }

@@ -12,7 +12,16 @@ const (
 	ActionProfileSuspended   AuditAction = "profile.suspended"
 	ActionProfileReactivated AuditAction = "profile.reactivated"
 	ActionProfileErased      AuditAction = "profile.erased"
+	ActionPreferencesUpdated AuditAction = "preferences.updated"
 )
+
+// AuditActions lists every action.
+func AuditActions() []AuditAction {
+	return []AuditAction{
+		ActionProfileCreated, ActionProfileUpdated, ActionProfileSuspended, ActionProfileReactivated, ActionProfileErased,
+		ActionPreferencesUpdated,
+	}
+}
 
 // ActorKind says in what capacity somebody acted.
 type ActorKind string
@@ -49,14 +58,40 @@ const PurposeImpersonator = "audit-impersonator"
 
 // OwnAuditEvent is the event of a person who acts on their own profile.
 func OwnAuditEvent(action AuditAction, profileID string, caller Caller, hashes Pseudonymizer, changed []string, now time.Time) AuditEvent {
+	return newAuditEvent(action, ActorUser, profileID, profileID, caller, hashes, changed, now)
+}
+
+// AdminAuditEvent is the event of an admin, whose own profile is
+// caller.ProfileID, who acts on a profile as an admin: somebody's, or their own.
+func AdminAuditEvent(action AuditAction, profileID string, caller Caller, hashes Pseudonymizer, changed []string, now time.Time) AuditEvent {
+	return newAuditEvent(action, ActorAdmin, caller.ProfileID, profileID, caller, hashes, changed, now)
+}
+
+func newAuditEvent(
+	action AuditAction, kind ActorKind, actorID, profileID string, caller Caller, hashes Pseudonymizer, changed []string, now time.Time,
+) AuditEvent {
 	now = storedTime(now)
 	e := AuditEvent{
-		ID: NewID(now), OccurredAt: now, Action: action, ActorKind: ActorUser, ActorID: &profileID, ProfileID: profileID,
+		ID: NewID(now), OccurredAt: now, Action: action, ActorKind: kind, ProfileID: profileID,
 		ChangedFields: append([]string{}, changed...), RequestID: caller.RequestID, ClientNetwork: caller.Network,
+	}
+	if actorID != "" {
+		e.ActorID = &actorID
 	}
 	if caller.Impersonator != "" {
 		h := hashes.Hash(PurposeImpersonator, caller.Impersonator)
 		e.Impersonator = &h
 	}
+	return e
+}
+
+// SeenByOwner is the event as the person it happened to may see it: of what
+// somebody else did, neither who nor from where. An admin's network is not the
+// person's to know.
+func (e AuditEvent) SeenByOwner() AuditEvent {
+	if e.ActorID != nil && *e.ActorID == e.ProfileID {
+		return e
+	}
+	e.ActorID, e.Impersonator, e.RequestID, e.ClientNetwork = nil, nil, "", ""
 	return e
 }

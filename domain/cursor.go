@@ -25,7 +25,7 @@ type cursorContent struct {
 
 // Seal makes the cursor of a position in the list under the filter.
 func (c Cursors) Seal(list string, filter, position any) (string, error) {
-	print, err := fingerprint(filter)
+	filterPrint, err := fingerprint(filter)
 	if err != nil {
 		return "", err
 	}
@@ -33,7 +33,7 @@ func (c Cursors) Seal(list string, filter, position any) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("encode a position: %w", err)
 	}
-	content, err := json.Marshal(cursorContent{print, at})
+	content, err := json.Marshal(cursorContent{filterPrint, at})
 	if err != nil {
 		return "", fmt.Errorf("encode a cursor: %w", err)
 	}
@@ -50,7 +50,7 @@ func (c Cursors) Open(list string, filter any, cursor string, position any) erro
 	if err != nil {
 		return errBadCursor.WithCause(err)
 	}
-	print, err := fingerprint(filter)
+	filterPrint, err := fingerprint(filter)
 	if err != nil {
 		return err
 	}
@@ -58,7 +58,7 @@ func (c Cursors) Open(list string, filter any, cursor string, position any) erro
 	if err := json.Unmarshal(content, &read); err != nil {
 		return errBadCursor.WithCause(err)
 	}
-	if read.Filter != print {
+	if read.Filter != filterPrint {
 		return errBadCursor
 	}
 	if err := json.Unmarshal(read.Position, position); err != nil {

@@ -21,6 +21,9 @@ func NewID(now time.Time) string {
 	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
 }
 
+// NobodysID is the nil UUID (RFC 9562, section 5.9): no row ever has it.
+const NobodysID = "00000000-0000-0000-0000-000000000000"
+
 // ValidID tells whether s has the 36-character form of a UUID, of any version
 // and case.
 func ValidID(s string) bool {

@@ -16,6 +16,7 @@ type Principal struct {
 	// fva, whole minutes as Clerk gives it). Nil when the token does not say,
 	// which is never taken for fresh.
 	FactorAge *time.Duration
+	IssuedAt  time.Time // when FactorAge was measured
 	ExpiresAt time.Time
 }
 
@@ -25,9 +26,25 @@ func (p Principal) SignedIn() bool { return p.UserID != "" }
 // IsAdmin tells whether the person holds the admin role.
 func (p Principal) IsAdmin() bool { return p.SignedIn() && p.Role == RoleAdmin }
 
+// RecentSignIn is how old the proof of a first factor may be where a recent
+// sign-in is asked for.
+const RecentSignIn = 10 * time.Minute
+
+// RecentlySignedIn tells whether the person proved a first factor at most
+// [RecentSignIn] ago, in whole minutes as Clerk counts: the age when the token
+// was made and the time since.
+func (p Principal) RecentlySignedIn(now time.Time) bool {
+	if p.FactorAge == nil {
+		return false
+	}
+	sinceIssued := max(now.Sub(p.IssuedAt), 0).Truncate(time.Minute)
+	return *p.FactorAge+sinceIssued <= RecentSignIn
+}
+
 // Caller is who asks and by which request: what an audit event needs to know.
 type Caller struct {
 	Principal
+	ProfileID string // the caller's own profile; empty where none was looked for
 	RequestID string // the request's X-Request-ID
 	Network   string // client network, IPv4 /24 or IPv6 /48 in CIDR form; empty when unknown
 }

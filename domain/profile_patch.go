@@ -30,6 +30,22 @@ type ProfilePatch struct {
 // UpdatedAt becomes now. A broken rule gives an error of kind [Invalid] that
 // lists every fault with its pointer, and p stays as it was.
 func (p *Profile) Apply(patch ProfilePatch, now time.Time) (changed []string, err error) {
+	return p.apply(AdminPatch{ProfilePatch: patch}, now)
+}
+
+// AdminPatch is a merge patch of what an admin may write: the owner's fields,
+// and app_metadata, which the owner only reads.
+type AdminPatch struct {
+	ProfilePatch
+	AppMetadata Opt[json.RawMessage] // itself a merge patch of the app_metadata object
+}
+
+// ApplyAdmin is [Profile.Apply] for an admin's patch.
+func (p *Profile) ApplyAdmin(patch AdminPatch, now time.Time) (changed []string, err error) {
+	return p.apply(patch, now)
+}
+
+func (p *Profile) apply(patch AdminPatch, now time.Time) (changed []string, err error) {
 	next := *p // every setter replaces whole values, so p shares nothing that is written
 	var c changes
 	c.handle(&next.Handle, patch.Handle)
@@ -42,7 +58,13 @@ func (p *Profile) Apply(patch ProfilePatch, now time.Time) (changed []string, er
 	c.text("time_zone", &next.TimeZone, patch.TimeZone, cleanTimeZone)
 	c.visibility(&next.Visibility, patch.Visibility)
 	c.links(&next.Links, patch.Links)
-	c.metadata(&next.Metadata, patch.Metadata)
+	c.object("metadata", &next.Metadata, patch.Metadata)
+	c.object("app_metadata", &next.AppMetadata, patch.AppMetadata)
+	return c.commit(p, next, now)
+}
+
+// commit makes next the profile when something changed and nothing is wrong.
+func (c *changes) commit(p *Profile, next Profile, now time.Time) ([]string, error) {
 	if len(c.faults) > 0 {
 		return nil, ValidationFailed(c.faults...)
 	}
@@ -143,7 +165,8 @@ func (c *changes) links(field *[]Link, in Opt[[]Link]) {
 	}
 }
 
-func (c *changes) metadata(field *json.RawMessage, in Opt[json.RawMessage]) {
+// object merges a patch into a stored JSON object.
+func (c *changes) object(name string, field *json.RawMessage, in Opt[json.RawMessage]) {
 	if !in.Set {
 		return
 	}
@@ -151,9 +174,9 @@ func (c *changes) metadata(field *json.RawMessage, in Opt[json.RawMessage]) {
 	if in.Null {
 		patch = nil
 	}
-	merged, changed, faults := mergeObject(*field, patch, "/metadata")
+	merged, changed, faults := mergeObject(*field, patch, "/"+name)
 	c.faults = append(c.faults, faults...)
 	if len(faults) == 0 && changed {
-		*field, c.names = merged, append(c.names, "metadata")
+		*field, c.names = merged, append(c.names, name)
 	}
 }

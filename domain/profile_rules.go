@@ -15,6 +15,7 @@ const (
 	maxLinks       = 10
 	maxLabel       = 50
 	maxURL         = 2048
+	maxReason      = 500
 	maxLocale      = 100 // RFC 5646 sets none; the longest useful tags have about 35
 )
 
@@ -28,6 +29,15 @@ func handleFault(handle, current string) *fault {
 		return handleFormFault(handle)
 	}
 	return nil
+}
+
+// HandleFault gives the [FieldError] code of the rule that a new handle breaks;
+// empty when it breaks none. Whether somebody has it is another question.
+func HandleFault(handle string) string {
+	if f := handleFault(handle, ""); f != nil {
+		return f.code
+	}
+	return ""
 }
 
 func handleFormFault(handle string) *fault {

@@ -5,9 +5,17 @@
 // only what no running release reads.
 package migrations
 
-import "embed"
+import (
+	"embed"
 
-// FS holds the SQL files.
+	"github.com/pressly/goose/v3"
+)
+
+// FS holds the SQL files, and the source of the migrations in Go: their file
+// names are what a migration is called.
 //
-//go:embed *.sql
+//go:embed *.sql 00009_river.go
 var FS embed.FS
+
+// Go makes the migrations that are written in Go; goose wants fresh ones for each provider.
+func Go() []*goose.Migration { return []*goose.Migration{river()} }

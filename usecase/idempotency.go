@@ -89,21 +89,6 @@ func (s *Idempotency) Replay(ctx context.Context, req IdempotentRequest) (resp d
 	return kept.KeptResponse, true, nil
 }
 
-// purgeBatch bounds how many rows one statement deletes.
-const purgeBatch = 1000
-
-// Purge deletes what has expired, batch by batch, and tells how much it was,
-// also when it ends early with an error.
-func (s *Idempotency) Purge(ctx context.Context) (deleted int, err error) {
-	for {
-		n, err := s.deps.Store.PurgeExpired(ctx, s.deps.Clock.Now(), purgeBatch)
-		deleted += n
-		if err != nil || n < purgeBatch {
-			return deleted, err
-		}
-	}
-}
-
 func success(status int) bool { return status >= 200 && status <= 299 }
 
 // keyHashes and requestHashes try the older keys too, so that a rotation

@@ -47,20 +47,16 @@ func TestAnIdempotentRequestIsAllOrNothing(t *testing.T) {
 	}
 }
 
-// Purge tells what it deleted, also when it cannot go on; Replay does not take a failure for nothing kept.
-func TestIdempotencyReportsItsStoresFailures(t *testing.T) {
+func TestReplayTakesNoFailureForNothingKept(t *testing.T) {
 	broken := errors.New("broken")
 	s := fakestore.New()
 	s.Fail = func(operation string) error {
-		if operation == "idempotency.purge" || operation == "idempotency.find" {
+		if operation == "idempotency.find" {
 			return broken
 		}
 		return nil
 	}
 	keys := usecase.NewIdempotency(s.IdempotencyDeps(storetest.NewClock(), storetest.Hashes))
-	if n, err := keys.Purge(t.Context()); n != 0 || !errors.Is(err, broken) {
-		t.Errorf("%d, %v", n, err)
-	}
 	if _, ok, err := keys.Replay(t.Context(), usecase.IdempotentRequest{}); ok || !errors.Is(err, broken) {
 		t.Errorf("%v, %v", ok, err)
 	}

@@ -111,6 +111,8 @@ type HandleReservations interface {
 	// Reserve keeps the handle for the profile until then, and replaces an
 	// earlier reservation of the same handle.
 	Reserve(ctx context.Context, hash, profileID string, until time.Time) error
+	// OfProfile lists the profile's reservations that hold at that moment.
+	OfProfile(ctx context.Context, profileID string, at time.Time) ([]domain.HandleReservation, error)
 }
 
 // IdentityRegister remembers, by keyed hash, who was erased, and orders
@@ -119,8 +121,12 @@ type IdentityRegister interface {
 	// LockForCreation lasts until the transaction ends. Creations of one person
 	// share it; an erasure excludes them.
 	LockForCreation(ctx context.Context, clerkUserID string) error
+	// LockForErasure lasts as long. An erasure takes it before any other lock.
+	LockForErasure(ctx context.Context, clerkUserID string) error
 	// Erased tells whether one of the hashes is marked as erased.
 	Erased(ctx context.Context, hashes []string) (bool, error)
+	// MarkErased remembers the hash for ever; twice is once.
+	MarkErased(ctx context.Context, hash string, at time.Time) error
 }
 
 // IdempotencyStore keeps the responses to requests that carry an
@@ -136,9 +142,43 @@ type IdempotencyStore interface {
 	// Put stores a record and replaces one that has expired when it was created.
 	// Error: kind [domain.Conflict] when there is one that has not.
 	Put(ctx context.Context, r domain.IdempotencyRecord) error
-	// DeleteBySubject deletes every response that tells of the profile.
+	Purger
+}
+
+// StoredResponses are the kept responses that tell of somebody.
+type StoredResponses interface {
+	// BySubject lists those that tell of the profile and have not expired at that
+	// moment, oldest first.
+	BySubject(ctx context.Context, profileID string, at time.Time) ([]domain.IdempotencyRecord, error)
+	// DeleteBySubject deletes all that tell of the profile.
 	DeleteBySubject(ctx context.Context, profileID string) error
-	// PurgeExpired deletes up to limit records that have expired at that moment
-	// and tells how many.
+}
+
+// ClerkDeletions keeps the people who must still be deleted at Clerk.
+type ClerkDeletions interface {
+	Insert(ctx context.Context, d domain.ClerkDeletion) error
+	// Find returns an error of kind [domain.NotFound] when there is no such row.
+	Find(ctx context.Context, id string) (domain.ClerkDeletion, error)
+	// Delete removes the row; one that is gone already is no error.
+	Delete(ctx context.Context, id string) error
+}
+
+// JobQueue takes work for later. It joins the transaction of ctx, so that the
+// job exists exactly when what it is about does, and refuses to work without one.
+type JobQueue interface {
+	EnqueueClerkDeletion(ctx context.Context, id string) error
+}
+
+// ClerkUsers is what we ask of Clerk about its users.
+type ClerkUsers interface {
+	// DeleteUser returns nil when Clerk knows nobody of that id any more, and an
+	// error of kind [domain.Unavailable], with the time to wait, when it should
+	// be asked again later. No error's text holds the id.
+	DeleteUser(ctx context.Context, clerkUserID string) error
+}
+
+// Purger removes at most limit rows whose time was over at that moment, and
+// tells how many it removed.
+type Purger interface {
 	PurgeExpired(ctx context.Context, at time.Time, limit int) (int, error)
 }

@@ -4,14 +4,13 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"time"
 
 	"golang.org/x/sync/singleflight"
 
 	"github.com/profile-api/profile-api/domain"
 )
 
-// ProfilesDeps is what [Profiles] needs. All fields but NewHandle are required.
+// ProfilesDeps is what the use cases over profiles need. All fields but NewHandle are required.
 type ProfilesDeps struct {
 	Tx           UnitOfWork
 	Profiles     ProfileStore
@@ -21,8 +20,10 @@ type ProfilesDeps struct {
 	Audit        AuditLog
 	Reservations HandleReservations
 	Identities   IdentityRegister
+	Responses    StoredResponses
 	Clock        Clock
 	Hashes       domain.Pseudonymizer
+	Cursors      domain.Cursors
 	NewHandle    func() (string, error) // a random handle; nil: domain.NewHandle over crypto/rand
 }
 
@@ -49,7 +50,24 @@ func (s *Profiles) Resolve(ctx context.Context, caller domain.Caller) (*domain.P
 		p, err = s.provisionOnce(ctx, caller)
 	}
 	if err == nil {
-		err = s.refuseSuspended(p)
+		err = s.deps.refuseSuspended(p)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Standing refuses whom [Profiles.Resolve] would refuse, but creates nothing: for
+// people who only look at what anyone may see. The profile is nil when the
+// caller has none yet. It costs one statement when the profile exists.
+func (s *Profiles) Standing(ctx context.Context, caller domain.Caller) (*domain.Profile, error) {
+	p, err := s.deps.Profiles.ByClerkID(ctx, caller.UserID)
+	if errors.Is(err, domain.NotFound) {
+		return nil, s.deps.refuseErased(ctx, caller)
+	}
+	if err == nil {
+		err = s.deps.refuseSuspended(p)
 	}
 	if err != nil {
 		return nil, err
@@ -99,7 +117,7 @@ func (s *Profiles) updateExisting(ctx context.Context, caller domain.Caller, pat
 		if p, err = s.deps.Profiles.ByClerkIDForUpdate(ctx, caller.UserID); err != nil {
 			return err
 		}
-		if err := s.refuseSuspended(p); err != nil {
+		if err := s.deps.refuseSuspended(p); err != nil {
 			return err
 		}
 		if !ifMatch.Allows(p.Version) {
@@ -110,7 +128,7 @@ func (s *Profiles) updateExisting(ctx context.Context, caller domain.Caller, pat
 		if err != nil || len(changed) == 0 {
 			return err
 		}
-		if err := s.write(ctx, p, changed, oldHandle, now); err != nil {
+		if err := s.deps.write(ctx, p, changed, oldHandle, now); err != nil {
 			return err
 		}
 		return s.deps.Audit.Append(ctx, domain.OwnAuditEvent(domain.ActionProfileUpdated, p.ID, caller, s.deps.Hashes, changed, now))
@@ -121,38 +139,20 @@ func (s *Profiles) updateExisting(ctx context.Context, caller domain.Caller, pat
 	return p, nil
 }
 
-// write updates the row and, when the handle moves, minds the reservations.
-func (s *Profiles) write(ctx context.Context, p *domain.Profile, changed []string, oldHandle string, now time.Time) error {
-	moves := domain.HandleKey(oldHandle) != domain.HandleKey(p.Handle)
-	if moves {
-		if err := s.deps.Reservations.Lock(ctx, oldHandle, p.Handle); err != nil {
-			return err
-		}
-	}
-	if err := s.deps.Profiles.Update(ctx, p, changed); err != nil || !moves {
-		return err
-	}
-	// Only now: whoever was releasing this handle has committed, and their
-	// reservation is there to be seen.
-	held, err := s.deps.Reservations.HeldFromOthers(ctx, s.handleHashes(p.Handle), p.ID, now)
-	if err != nil {
-		return err
-	}
-	if held {
-		return domain.HandleTaken(nil)
-	}
-	return s.deps.Reservations.Reserve(ctx, s.handleHashes(oldHandle)[0], p.ID, now.Add(domain.ReleasedHandleHold))
-}
-
-func (s *Profiles) handleHashes(handle string) []string {
-	return s.deps.Hashes.Candidates(domain.PurposeReleasedHandle, domain.HandleKey(handle))
-}
-
-func (s *Profiles) refuseSuspended(p *domain.Profile) error {
-	if p.SuspendedAt(s.deps.Clock.Now()) {
+func (d ProfilesDeps) refuseSuspended(p *domain.Profile) error {
+	if p.SuspendedAt(d.Clock.Now()) {
 		return errAccountSuspended
 	}
 	return nil
+}
+
+// refuseErased tells of an erasure by its mark.
+func (d ProfilesDeps) refuseErased(ctx context.Context, caller domain.Caller) error {
+	erased, err := d.Identities.Erased(ctx, d.Hashes.Candidates(domain.PurposeErasedIdentity, caller.UserID))
+	if err == nil && erased {
+		err = errAccountErased
+	}
+	return err
 }
 
 var (

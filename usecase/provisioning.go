@@ -45,14 +45,11 @@ func (s *Profiles) provision(ctx context.Context, caller domain.Caller) (*domain
 		if err := s.deps.Identities.LockForCreation(ctx, caller.UserID); err != nil {
 			return err
 		}
-		erased, err := s.deps.Identities.Erased(ctx, s.deps.Hashes.Candidates(domain.PurposeErasedIdentity, caller.UserID))
-		if err != nil {
+		if err := s.deps.refuseErased(ctx, caller); err != nil {
 			return err
 		}
-		if erased {
-			return errAccountErased
-		}
 		var created bool
+		var err error
 		if p, created, err = s.insertProfile(ctx, caller.UserID); err != nil || !created {
 			return err
 		}

@@ -233,9 +233,10 @@ var fixed = map[string]*regexp.Regexp{
 	"status":     regexp.MustCompile(`^[1-5][0-9][0-9]$`),
 	"le":         regexp.MustCompile(`^([0-9.e+-]+|\+Inf)$`),
 	"policy":     regexp.MustCompile(`^(user|ip|global)$`),
-	"outcome":    regexp.MustCompile(`^(ok|malformed|algorithm|type|category|unknown_key|signature|expired|not_yet_valid|issuer|authorized_party|audience|claims|pending|unavailable|allowed|refused|bypassed|allowed_local|refused_local)$`),
+	"outcome":    regexp.MustCompile(`^(ok|malformed|algorithm|type|category|unknown_key|signature|expired|not_yet_valid|issuer|authorized_party|audience|claims|pending|unavailable|allowed|refused|bypassed|allowed_local|refused_local|completed|retried|snoozed|discarded|cancelled)$`),
+	"kind":       regexp.MustCompile(`^(clerk_deletion|purge)$`),
 	"dependency": regexp.MustCompile(`^(database|cache|clerk)$`),
-	"state":      regexp.MustCompile(`^(in_use|idle|connecting)$`),
+	"state":      regexp.MustCompile(`^(in_use|idle|connecting|available|pending|retryable|running|scheduled)$`),
 	"version":    regexp.MustCompile(`^go[0-9.]+`),
 	"quantile":   regexp.MustCompile(`^[0-9.]+$`),
 }

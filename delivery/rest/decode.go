@@ -28,11 +28,34 @@ type member struct {
 // it. Echo's own Bind would let a body override the path and take duplicates.
 // Errors: 413, 415, 400.
 func readObject(c echo.Context, mediaTypes ...string) (jsontext.Value, error) {
-	r := c.Request()
-	if err := checkMediaType(r.Header, mediaTypes); err != nil {
+	if err := checkMediaType(c.Request().Header, mediaTypes); err != nil {
 		return nil, err
 	}
-	body, err := io.ReadAll(r.Body)
+	body, err := wholeBody(c)
+	if err != nil {
+		return nil, err
+	}
+	return objectIn(body)
+}
+
+// readOptionalObject is readObject for a body that may as well be missing: then
+// it gives an empty object, whatever the media type.
+func readOptionalObject(c echo.Context, mediaTypes ...string) (jsontext.Value, error) {
+	body, err := wholeBody(c)
+	if err != nil {
+		return nil, err
+	}
+	if len(body) == 0 {
+		return jsontext.Value(`{}`), nil
+	}
+	if err := checkMediaType(c.Request().Header, mediaTypes); err != nil {
+		return nil, err
+	}
+	return objectIn(body)
+}
+
+func wholeBody(c echo.Context) ([]byte, error) {
+	body, err := io.ReadAll(c.Request().Body)
 	if err != nil {
 		var own *domain.Error
 		if errors.As(err, &own) || errors.Is(err, os.ErrDeadlineExceeded) {
@@ -40,6 +63,10 @@ func readObject(c echo.Context, mediaTypes ...string) (jsontext.Value, error) {
 		}
 		return nil, malformed("The body ended before it was complete.").WithCause(err)
 	}
+	return body, nil
+}
+
+func objectIn(body []byte) (jsontext.Value, error) {
 	value := jsontext.Value(body)
 	if value.Kind() != '{' || !value.IsValid() { // IsValid refuses duplicates, bad UTF-8, lone surrogates and trailing data
 		return nil, malformed("The body must be one JSON object in UTF-8, no name twice, with nothing after it.")

@@ -5,6 +5,9 @@ import (
 	"encoding/base64"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
 
 	"github.com/profile-api/profile-api/domain"
 )
@@ -12,10 +15,27 @@ import (
 // versionTag is the strong entity tag of a resource that counts its changes, such as "v3".
 func versionTag(version int64) string { return `"v` + strconv.FormatInt(version, 10) + `"` }
 
+// endedSuffix marks the representation of a profile whose suspension ended by
+// itself: that changes its status, but is no change of the profile and leaves the version alone.
+const endedSuffix = ".ended"
+
+// adminTag is the entity tag of a profile as admins see it.
+func adminTag(p *domain.Profile, now time.Time) string {
+	if p.Status == domain.StatusSuspended && !p.SuspendedAt(now) {
+		return `"v` + strconv.FormatInt(p.Version, 10) + endedSuffix + `"`
+	}
+	return versionTag(p.Version)
+}
+
 // contentTag is the strong entity tag of a view that must not tell the version.
 func contentTag(body []byte) string {
 	sum := sha256.Sum256(body)
 	return `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
+}
+
+// ifMatchOf is the request's If-Match precondition.
+func ifMatchOf(c echo.Context) domain.IfMatch {
+	return parseIfMatch(c.Request().Header.Values("If-Match"))
 }
 
 // parseIfMatch reads If-Match (RFC 9110, section 13.1.1). A tag that is weak, or
@@ -27,6 +47,7 @@ func parseIfMatch(values []string) domain.IfMatch {
 			m.Any = true
 			continue
 		}
+		tag = strings.TrimSuffix(strings.TrimSuffix(tag, `"`), endedSuffix) + `"`
 		digits, ours := strings.CutPrefix(strings.Trim(tag, `"`), "v")
 		if v, err := strconv.ParseInt(digits, 10, 64); ours && err == nil && tag == versionTag(v) {
 			m.Versions = append(m.Versions, v)

@@ -14,6 +14,8 @@ import (
 
 	"github.com/profile-api/profile-api/delivery/rest/middleware"
 	"github.com/profile-api/profile-api/domain"
+	"github.com/profile-api/profile-api/repository/postgres"
+	"github.com/profile-api/profile-api/usecase"
 )
 
 // unmarked lists the rows that change something and do not take an
@@ -211,13 +213,12 @@ func TestAnAnswerIsKeptForADay(t *testing.T) {
 	}
 	w.wantEffects(t, 2)
 	w.wantRecords(t, 1)
-	if n, err := w.deps.Idempotency.Purge(t.Context()); n != 0 || err != nil {
-		t.Errorf("purged %d, %v", n, err)
-	}
+	purge := usecase.NewPurge(w.clock, usecase.PurgeTask{Name: "responses", Rows: postgres.NewIdempotency(w.db)})
+	must(t, purge.Run(t.Context()))
+	w.wantRecords(t, 1)
 	w.clock.advance(24 * time.Hour)
-	if n, err := w.deps.Idempotency.Purge(t.Context()); n != 1 || err != nil {
-		t.Errorf("purged %d, %v", n, err)
-	}
+	must(t, purge.Run(t.Context()))
+	w.wantRecords(t, 0)
 }
 
 // Access is asked anew for every repeat.

@@ -65,6 +65,25 @@ func ownView(p *domain.Profile, now time.Time) ownProfile {
 	}
 }
 
+// adminProfile is what admins read of any profile.
+type adminProfile struct {
+	ownProfile
+	SuspendedReason *string    `json:"suspended_reason"`
+	SuspendedUntil  *time.Time `json:"suspended_until"`
+}
+
+func adminView(p *domain.Profile, now time.Time) adminProfile {
+	return adminProfile{ownProfile: ownView(p, now), SuspendedReason: p.SuspendedReason, SuspendedUntil: utc(p.SuspendedUntil)}
+}
+
+func utc(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	u := t.UTC()
+	return &u
+}
+
 func linksOf(p *domain.Profile) []domain.Link {
 	if p.Links == nil {
 		return []domain.Link{}

@@ -29,18 +29,13 @@ func (h profileHandlers) updateMe(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	ifMatch := parseIfMatch(c.Request().Header.Values("If-Match"))
-	p, err := h.profiles.UpdateOwn(c.Request().Context(), middleware.StateOf(c).Caller(), patch, ifMatch)
+	p, err := h.profiles.UpdateOwn(c.Request().Context(), middleware.StateOf(c).Caller(), patch, ifMatchOf(c))
 	if err != nil {
 		return err
 	}
 	c.Response().Header().Set("ETag", versionTag(p.Version))
 	return writeJSON(c, http.StatusOK, echo.MIMEApplicationJSON, ownView(p, h.clock.Now()))
 }
-
-// publicCache lets browsers and proxies spare a few requests without showing a
-// profile long after it was hidden.
-const publicCache = "public, max-age=5"
 
 // byHandle answers GET /v1/profiles/:handle with the public view.
 func (h profileHandlers) byHandle(c echo.Context) error {
@@ -49,13 +44,5 @@ func (h profileHandlers) byHandle(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	view := publicView(p)
-	body, err := encodeJSON(view)
-	if err != nil {
-		return err
-	}
-	if p.VisibleTo(domain.Principal{}, h.clock.Now()) { // what only its owner may see stays no-store
-		c.Response().Header().Set("Cache-Control", publicCache)
-	}
-	return writeConditional(c, contentTag(body), view)
+	return writePublic(c, p.VisibleTo(domain.Principal{}, h.clock.Now()), publicView(p))
 }

@@ -40,6 +40,22 @@ func writeConditional(c echo.Context, etag string, v any) error {
 	return writeJSON(c, http.StatusOK, echo.MIMEApplicationJSON, v)
 }
 
+// publicCache lets browsers and proxies spare a few requests without showing a
+// profile long after it was hidden.
+const publicCache = "public, max-age=5"
+
+// writePublic answers a public read. What is not the same for anyone stays no-store.
+func writePublic(c echo.Context, sameForAnyone bool, v any) error {
+	body, err := encodeJSON(v)
+	if err != nil {
+		return err
+	}
+	if sameForAnyone {
+		c.Response().Header().Set("Cache-Control", publicCache)
+	}
+	return writeConditional(c, contentTag(body), v)
+}
+
 // pathParam is a decoded parameter of the path: %61da names the same resource as
 // ada (RFC 3986, section 6.2.2.2). Echo routes by the path as sent when that is
 // not its usual spelling, and only then gives parameters undecoded.

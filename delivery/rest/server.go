@@ -16,16 +16,20 @@ import (
 
 // Deps is what the edge needs. Every field is required unless it says otherwise.
 type Deps struct {
-	Profiles *usecase.Profiles
-	Health   *usecase.Health
-	Verifier usecase.TokenVerifier
-	Limiter  usecase.Limiter
-	Clock    usecase.Clock
-	Hashes   domain.Pseudonymizer
-	Metrics  *middleware.Metrics
-	Log      *slog.Logger
-
+	Profiles    *usecase.Profiles
+	Preferences *usecase.Preferences
+	Activity    *usecase.Activity
+	Export      *usecase.Export
+	Admin       *usecase.Admin
+	Erasure     *usecase.Erasure
 	Idempotency *usecase.Idempotency
+	Health      *usecase.Health
+	Verifier    usecase.TokenVerifier
+	Limiter     usecase.Limiter
+	Clock       usecase.Clock
+	Hashes      domain.Pseudonymizer
+	Metrics     *middleware.Metrics
+	Log         *slog.Logger
 
 	RequireHTTPS         bool     // refuse what a trusted proxy calls http
 	AllowedHosts         []string // empty: every host

@@ -48,7 +48,16 @@ func TestEveryRouteDeclaresWhoMayUseIt(t *testing.T) {
 	want := map[string]middleware.Access{
 		"GET /health": middleware.AccessOpen, "GET /health/ready": middleware.AccessOpen, "GET /health/live": middleware.AccessOpen,
 		"GET /v1/profiles/me": middleware.AccessAccount, "PATCH /v1/profiles/me": middleware.AccessAccount,
-		"GET /v1/profiles/:handle": middleware.AccessPublic, "GET /problems/:code": middleware.AccessOpen,
+		"GET /v1/profiles/me/preferences":   middleware.AccessAccount,
+		"PATCH /v1/profiles/me/preferences": middleware.AccessAccount, "GET /v1/profiles/me/activity": middleware.AccessAccount,
+		"GET /v1/profiles/me/export": middleware.AccessAccount,
+		"GET /v1/profiles":           middleware.AccessPublic, "GET /v1/profiles/:handle": middleware.AccessPublic,
+		"GET /v1/handles/:handle": middleware.AccessPublic, "GET /v1/admin/profiles": middleware.AccessAdmin,
+		"GET /v1/admin/profiles/:id": middleware.AccessAdmin, "PATCH /v1/admin/profiles/:id": middleware.AccessAdmin,
+		"POST /v1/admin/profiles/:id/suspend":    middleware.AccessAdmin,
+		"POST /v1/admin/profiles/:id/reactivate": middleware.AccessAdmin, "GET /v1/admin/audit-events": middleware.AccessAdmin,
+		"DELETE /v1/profiles/me": middleware.AccessAccount, "DELETE /v1/admin/profiles/:id": middleware.AccessAdmin,
+		"GET /problems/:code": middleware.AccessOpen,
 	}
 	w := newWorld(t)
 	table := routes(w.deps)

@@ -153,7 +153,10 @@ var signingKey = sync.OnceValue(func() *rsa.PrivateKey {
 	return key
 })
 
-var testHashes = domain.NewPseudonymizer("key-of-the-rest-tests")
+var (
+	testHashes = domain.NewPseudonymizer("key-of-the-rest-tests")
+	testSealer = domain.NewSealer("key-of-the-rest-tests")
+)
 
 // world is the whole chain over a real database and a real gate.
 type world struct {
@@ -165,7 +168,34 @@ type world struct {
 	registry *prometheus.Registry
 	clerk    *clerkstandin.Server
 	db       *postgres.DB
+	sqlSeen  *statementLog
 	url      string
+}
+
+// statementLog notes every statement that the service sends.
+type statementLog struct {
+	mu   sync.Mutex
+	list []string
+}
+
+func (l *statementLog) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !strings.HasPrefix(data.SQL, "-- ping") { // of a connection that was idle
+		l.list = append(l.list, data.SQL)
+	}
+	return ctx
+}
+
+func (l *statementLog) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// taken gives the statements since the last time it was asked.
+func (l *statementLog) taken() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	list := l.list
+	l.list = nil
+	return list
 }
 
 // newWorld builds it; change alters what the edge is given before it is built.
@@ -173,19 +203,21 @@ func newWorld(t *testing.T, change ...func(*Deps)) *world {
 	t.Helper()
 	w := &world{
 		clock: &fakeClock{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}, log: &logBuffer{},
-		limiter: &scriptedLimiter{}, registry: prometheus.NewRegistry(),
+		limiter: &scriptedLimiter{}, registry: prometheus.NewRegistry(), sqlSeen: &statementLog{},
 	}
 	log := slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.url = testservers.DatabaseFromTemplate(t, "rest", migrate)
-	db, err := postgres.Open(t.Context(), postgres.Options{URL: w.url, MaxOpen: 8, AcquireTimeout: liveness})
+	db, err := postgres.Open(t.Context(), postgres.Options{URL: w.url, MaxOpen: 8, AcquireTimeout: liveness, Tracer: w.sqlSeen})
 	must(t, err)
 	w.db = db
 	t.Cleanup(func() { must(t, db.Close()) })
 
+	stores := storesOver(db, w.clock)
 	w.deps = Deps{
+		Profiles: usecase.NewProfiles(stores), Preferences: usecase.NewPreferences(stores), Activity: usecase.NewActivity(stores),
+		Export: usecase.NewExport(stores), Admin: usecase.NewAdmin(stores), Erasure: w.erasure(t, stores), Health: healthOver(db, w.clock, log),
 		Idempotency: usecase.NewIdempotency(usecase.IdempotencyDeps{Tx: db, Store: postgres.NewIdempotency(db), Clock: w.clock, Hashes: testHashes}),
-		Profiles:    profilesOver(db, w.clock), Health: healthOver(db, w.clock, log),
-		Verifier: w.gate(t, log), Limiter: w.limiter, Clock: w.clock, Hashes: testHashes,
+		Verifier:    w.gate(t, log), Limiter: w.limiter, Clock: w.clock, Hashes: testHashes,
 		Metrics: middleware.NewMetrics(w.registry), Log: log,
 		MaxBodyBytes: 65536, RequestTimeout: liveness, AdminRequestTimeout: 2 * liveness, RateLimitAdminBypass: true,
 	}
@@ -196,12 +228,28 @@ func newWorld(t *testing.T, change ...func(*Deps)) *world {
 	return w
 }
 
-func profilesOver(db *postgres.DB, clock usecase.Clock) *usecase.Profiles {
-	return usecase.NewProfiles(usecase.ProfilesDeps{
-		Tx: db, Profiles: postgres.NewProfiles(db), Finder: postgres.NewProfiles(db), Eraser: postgres.NewProfiles(db), Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db),
-		Reservations: postgres.NewHandleReservations(db), Identities: postgres.NewIdentities(db), Clock: clock, Hashes: testHashes,
-	})
+func storesOver(db *postgres.DB, clock usecase.Clock) usecase.ProfilesDeps {
+	return usecase.ProfilesDeps{
+		Tx: db, Profiles: postgres.NewProfiles(db), Finder: postgres.NewProfiles(db), Eraser: postgres.NewProfiles(db),
+		Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db), Reservations: postgres.NewHandleReservations(db),
+		Identities: postgres.NewIdentities(db), Responses: postgres.NewIdempotency(db), Clock: clock, Hashes: testHashes, Cursors: domain.NewCursors(testSealer),
+	}
 }
+
+// erasure asks the stand-in for Clerk only when a job is run; see erasure_test.go.
+func (w *world) erasure(t *testing.T, stores usecase.ProfilesDeps) *usecase.Erasure {
+	t.Helper()
+	queue, err := postgres.NewJobQueue(w.db)
+	must(t, err)
+	return usecase.NewErasure(usecase.ErasureDeps{ProfilesDeps: stores, Clerk: usecase.NewClerkDeletion(usecase.ClerkDeletionDeps{
+		Tx: w.db, Deletions: postgres.NewClerkDeletions(w.db), Queue: queue, Users: noClerk{}, Sealer: testSealer, Clock: w.clock,
+	})})
+}
+
+// noClerk answers nothing: in these tests no job is run.
+type noClerk struct{}
+
+func (noClerk) DeleteUser(context.Context, string) error { return domain.UnavailableError(nil, 0) }
 
 func healthOver(db *postgres.DB, clock usecase.Clock, log *slog.Logger) *usecase.Health {
 	return usecase.NewHealth(usecase.HealthDeps{

@@ -185,3 +185,31 @@ func (f Identities) Erased(ctx context.Context, hashes []string) (erased bool, e
 	})
 	return erased, err
 }
+
+// LockForErasure has nothing to do: transactions run one at a time.
+func (f Identities) LockForErasure(ctx context.Context, _ string) error {
+	return f.s.do(ctx, "identities.lock_for_erasure", func(*state) error { return nil })
+}
+
+// MarkErased remembers the hash.
+func (f Identities) MarkErased(ctx context.Context, hash string, _ time.Time) error {
+	return f.s.do(ctx, "identities.mark_erased", func(d *state) error {
+		d.erased[hash] = true
+		return nil
+	})
+}
+
+// OfProfile lists the profile's reservations.
+func (f HandleReservations) OfProfile(ctx context.Context, profileID string, at time.Time) ([]domain.HandleReservation, error) {
+	var found []domain.HandleReservation
+	err := f.s.do(ctx, "reservations.of_profile", func(d *state) error {
+		for hash, r := range d.reservations {
+			if r.profileID == profileID && r.until.After(at) {
+				found = append(found, domain.HandleReservation{HandleHash: hash, ProfileID: profileID, ReservedUntil: r.until})
+			}
+		}
+		return nil
+	})
+	slices.SortFunc(found, func(a, b domain.HandleReservation) int { return a.ReservedUntil.Compare(b.ReservedUntil) })
+	return found, err
+}

@@ -1,6 +1,7 @@
 package fakestore
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -44,6 +45,23 @@ func (f Idempotency) Put(ctx context.Context, r domain.IdempotencyRecord) error 
 		d.kept[r.KeyHash] = r
 		return nil
 	})
+}
+
+// BySubject lists the responses that tell of the profile.
+func (f Idempotency) BySubject(ctx context.Context, profileID string, at time.Time) ([]domain.IdempotencyRecord, error) {
+	var found []domain.IdempotencyRecord
+	err := f.s.do(ctx, "idempotency.by_subject", func(d *state) error {
+		for _, r := range d.kept {
+			if r.SubjectProfileID != nil && *r.SubjectProfileID == profileID && r.ExpiresAt.After(at) {
+				found = append(found, r)
+			}
+		}
+		return nil
+	})
+	slices.SortFunc(found, func(a, b domain.IdempotencyRecord) int {
+		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.KeyHash, b.KeyHash))
+	})
+	return found, err
 }
 
 // DeleteBySubject deletes every response that tells of the profile.

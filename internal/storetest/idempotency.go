@@ -130,8 +130,23 @@ func keptErasure(t *testing.T, w *idempotencyWorld) {
 	for key, subject := range map[string]*string{"mine": &me, "mine too": &me, "theirs": &other, "nobody's": nil} {
 		must(t, w.Store.Put(ctx, keptRecord(key, subject)))
 	}
-	must(t, w.Store.DeleteBySubject(ctx, me))
-	must(t, w.Store.DeleteBySubject(ctx, me)) // none is no error
+	responses, ok := w.Store.(usecase.StoredResponses)
+	if !ok {
+		t.Fatal("the store does not know whom its responses tell of")
+	}
+	for at, want := range map[time.Time]string{Now: "[mine mine too]", Now.Add(domain.IdempotencyKept): "[]"} {
+		list, err := responses.BySubject(ctx, me, at)
+		must(t, err)
+		keys := []string{}
+		for _, r := range list {
+			keys = append(keys, r.KeyHash)
+		}
+		if fmt.Sprint(keys) != want {
+			t.Errorf("of the subject at %s: %v, want %s", at, keys, want)
+		}
+	}
+	must(t, responses.DeleteBySubject(ctx, me))
+	must(t, responses.DeleteBySubject(ctx, me)) // none is no error
 	for key, kept := range map[string]bool{"mine": false, "mine too": false, "theirs": true, "nobody's": true} {
 		if r := w.found(t, Now, key); (r != nil) != kept {
 			t.Errorf("%s: %+v", key, r)
@@ -156,14 +171,17 @@ func keptPurge(t *testing.T, w *idempotencyWorld) {
 		t.Error("purged before its time")
 	}
 	w.clock.Advance(24*time.Hour + time.Second)
-	if n, err := w.Purge(ctx); n != 1 || err != nil {
-		t.Errorf("%d, %v", n, err)
+	purge := usecase.NewPurge(w.clock, usecase.PurgeTask{Name: "responses", Rows: w.Store})
+	must(t, purge.Run(ctx))
+	if w.found(t, Now, "fresh") != nil {
+		t.Error("not purged when its time was over")
 	}
 	for i := range 2100 { // more than two batches
 		must(t, w.Store.Put(ctx, keptRecord(fmt.Sprint("many", i), nil)))
 	}
-	if n, err := w.Purge(ctx); n != 2100 || err != nil {
-		t.Errorf("%d, %v", n, err)
+	must(t, purge.Run(ctx))
+	if n, err := w.Store.PurgeExpired(ctx, w.clock.Now(), 1); n != 0 || err != nil {
+		t.Errorf("%d left, %v", n, err)
 	}
 }
 

@@ -258,12 +258,11 @@ func preferencesUpdate(t *testing.T, s Stores) {
 func auditList(t *testing.T, s Stores) {
 	ctx := background(t)
 	ada, bob, boss := domain.NewID(Now), domain.NewID(Now), domain.NewID(Now)
-	event := func(i int, profile, actor string, action domain.AuditAction) string {
+	event := func(i int, profile, actor string, action domain.AuditAction) {
 		caller := domain.Caller{RequestID: fmt.Sprint("r", i)}
 		e := domain.OwnAuditEvent(action, profile, caller, Hashes, []string{"bio"}, Now.Add(time.Duration(i/2)*time.Minute))
 		e.ActorID = &actor
 		must(t, s.Deps.Audit.Append(ctx, e))
-		return e.RequestID
 	}
 	event(0, ada, ada, domain.ActionProfileCreated)
 	event(2, bob, bob, domain.ActionProfileCreated)

@@ -21,7 +21,7 @@ func TestAccepts(t *testing.T) {
 	opt := func(opts ...clerkstandin.MintOption) []clerkstandin.MintOption { return opts }
 	base := func(change func(*domain.Principal)) domain.Principal {
 		p := domain.Principal{
-			UserID: "user_2a", SessionID: "sess_2a", FactorAge: minutes(0), ExpiresAt: clock.Now().Add(time.Hour),
+			UserID: "user_2a", SessionID: "sess_2a", FactorAge: minutes(0), IssuedAt: clock.Now(), ExpiresAt: clock.Now().Add(time.Hour),
 		}
 		if change != nil {
 			change(&p)
@@ -48,10 +48,13 @@ func TestAccepts(t *testing.T) {
 		"second authorized party":       {opt(claim("azp", "https://other.example.com")), base(nil)},
 
 		"expired within the leeway": {opt(claim("exp", clock.Now().Unix()-4)), expires(clock.Now().Add(-4 * time.Second))},
-		"nbf, iat ahead by 5 s":     {opt(claim("nbf", clock.Now().Unix()+5), claim("iat", clock.Now().Unix()+5)), base(nil)},
+		"nbf, iat ahead by 5 s": {opt(claim("nbf", clock.Now().Unix()+5), claim("iat", clock.Now().Unix()+5)),
+			base(func(p *domain.Principal) { p.IssuedAt = clock.Now().Add(5 * time.Second) })},
 		"fractions of seconds": {
 			opt(claim("exp", float64(clock.Now().Unix())+60.5), claim("iat", float64(clock.Now().Unix())+0.25)),
-			expires(clock.Now().Add(60*time.Second + 500*time.Millisecond)),
+			base(func(p *domain.Principal) {
+				p.IssuedAt, p.ExpiresAt = clock.Now().Add(250*time.Millisecond), clock.Now().Add(60*time.Second+500*time.Millisecond)
+			}),
 		},
 
 		"role":                     {opt(clerkstandin.WithRole("admin")), role("admin")},
@@ -95,10 +98,14 @@ func comparePrincipals(t *testing.T, how string, got, want domain.Principal) {
 	case got.FactorAge != nil && *got.FactorAge != *want.FactorAge:
 		t.Errorf("%s: factor age %v, want %v", how, *got.FactorAge, *want.FactorAge)
 	}
+	if !got.IssuedAt.Equal(want.IssuedAt) {
+		t.Errorf("%s: issued %v, want %v", how, got.IssuedAt, want.IssuedAt)
+	}
 	if !got.ExpiresAt.Equal(want.ExpiresAt) {
 		t.Errorf("%s: expires %v, want %v", how, got.ExpiresAt, want.ExpiresAt)
 	}
 	got.FactorAge, want.FactorAge, got.ExpiresAt, want.ExpiresAt = nil, nil, time.Time{}, time.Time{}
+	got.IssuedAt, want.IssuedAt = time.Time{}, time.Time{}
 	if got != want {
 		t.Errorf("%s: %+v, want %+v", how, got, want)
 	}

@@ -41,7 +41,7 @@ func (r *rules) judge(claims object, now time.Time) (domain.Principal, Outcome) 
 	if outcome != OutcomeOK {
 		return domain.Principal{}, outcome
 	}
-	exp, outcome := validity(claims, now)
+	iat, exp, outcome := validity(claims, now)
 	if outcome != OutcomeOK {
 		return domain.Principal{}, outcome
 	}
@@ -57,7 +57,7 @@ func (r *rules) judge(claims object, now time.Time) (domain.Principal, Outcome) 
 	if !now.Before(exp.Add(leeway)) {
 		return domain.Principal{}, OutcomeExpired
 	}
-	p.ExpiresAt = exp
+	p.IssuedAt, p.ExpiresAt = iat, exp
 	p.Role = textAt(claims, r.roleClaim)
 	p.FactorAge = factorAge(claims["fva"])
 	return p, OutcomeOK
@@ -97,23 +97,23 @@ func impersonator(act jsontext.Value) (string, bool) {
 }
 
 // validity checks that exp and iat are there and that iat and nbf do not lie ahead.
-func validity(claims object, now time.Time) (exp time.Time, outcome Outcome) {
+func validity(claims object, now time.Time) (iat, exp time.Time, outcome Outcome) {
 	exp, state := claims.time("exp")
 	if state != present {
-		return exp, OutcomeClaims
+		return iat, exp, OutcomeClaims
 	}
-	iat, state := claims.time("iat")
+	iat, state = claims.time("iat")
 	if state != present {
-		return exp, OutcomeClaims
+		return iat, exp, OutcomeClaims
 	}
 	nbf, state := claims.time("nbf")
 	if state == wrong {
-		return exp, OutcomeClaims
+		return iat, exp, OutcomeClaims
 	}
 	if latest := now.Add(leeway); iat.After(latest) || (state == present && nbf.After(latest)) {
-		return exp, OutcomeNotYetValid
+		return iat, exp, OutcomeNotYetValid
 	}
-	return exp, OutcomeOK
+	return iat, exp, OutcomeOK
 }
 
 // time reads a NumericDate (RFC 7519, section 2), fractions included.

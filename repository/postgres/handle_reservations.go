@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
 	"github.com/profile-api/profile-api/domain"
@@ -15,16 +16,6 @@ type HandleReservations struct{ db *DB }
 
 // NewHandleReservations makes the store.
 func NewHandleReservations(db *DB) *HandleReservations { return &HandleReservations{db} }
-
-// handleReservation is a row of handle_reservations.
-type handleReservation struct {
-	HandleHash    string `gorm:"primaryKey"`
-	ProfileID     string
-	ReservedUntil time.Time
-}
-
-// TableName tells GORM the table.
-func (handleReservation) TableName() string { return "handle_reservations" }
 
 // Lock makes other changes of these handles wait until the transaction ends.
 // Two people who swap handles would otherwise wait for each other on the unique
@@ -47,7 +38,7 @@ func (s *HandleReservations) Lock(ctx context.Context, handles ...string) error 
 // somebody else than the profile.
 func (s *HandleReservations) HeldFromOthers(ctx context.Context, hashes []string, profileID string, at time.Time) (bool, error) {
 	var n int64
-	err := s.db.conn(ctx).Model(&handleReservation{}).
+	err := s.db.conn(ctx).Model(&domain.HandleReservation{}).
 		Where("handle_hash IN ? AND profile_id <> ? AND reserved_until > ?", hashes, profileID, at).Count(&n).Error
 	return n > 0, translate(ctx, err)
 }
@@ -55,6 +46,23 @@ func (s *HandleReservations) HeldFromOthers(ctx context.Context, hashes []string
 // Reserve keeps the handle for the profile until then, and replaces an earlier
 // reservation of the same handle.
 func (s *HandleReservations) Reserve(ctx context.Context, hash, profileID string, until time.Time) error {
-	row := handleReservation{HandleHash: hash, ProfileID: profileID, ReservedUntil: until}
+	row := domain.HandleReservation{HandleHash: hash, ProfileID: profileID, ReservedUntil: until}
 	return translate(ctx, s.db.conn(ctx).Clauses(clause.OnConflict{UpdateAll: true}).Create(&row).Error)
+}
+
+// OfProfile lists the profile's reservations that hold at that moment.
+func (s *HandleReservations) OfProfile(ctx context.Context, profileID string, at time.Time) ([]domain.HandleReservation, error) {
+	var found []domain.HandleReservation
+	err := s.db.read(ctx, func(q *gorm.DB) error {
+		return q.Where("profile_id = ? AND reserved_until > ?", profileID, at).Order("reserved_until, handle_hash").Find(&found).Error
+	})
+	return found, err
+}
+
+// PurgeExpired removes at most limit reservations that were over at that moment,
+// the oldest first. One that is being renewed is passed over.
+func (s *HandleReservations) PurgeExpired(ctx context.Context, at time.Time, limit int) (int, error) {
+	result := s.db.conn(ctx).Exec(`DELETE FROM handle_reservations WHERE handle_hash IN (
+		SELECT handle_hash FROM handle_reservations WHERE reserved_until <= ? ORDER BY reserved_until LIMIT ? FOR UPDATE SKIP LOCKED)`, at, limit)
+	return int(result.RowsAffected), translate(ctx, result.Error)
 }

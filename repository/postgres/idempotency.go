@@ -70,6 +70,16 @@ func (s *Idempotency) Put(ctx context.Context, r domain.IdempotencyRecord) error
 	return translate(ctx, res.Error)
 }
 
+// BySubject lists the responses that tell of the profile and have not expired at
+// that moment, oldest first.
+func (s *Idempotency) BySubject(ctx context.Context, profileID string, at time.Time) ([]domain.IdempotencyRecord, error) {
+	var found []domain.IdempotencyRecord
+	err := s.db.read(ctx, func(q *gorm.DB) error {
+		return q.Where("subject_profile_id = ? AND expires_at > ?", profileID, at).Order("created_at, key_hash").Find(&found).Error
+	})
+	return found, err
+}
+
 // DeleteBySubject deletes every response that tells of the profile.
 func (s *Idempotency) DeleteBySubject(ctx context.Context, profileID string) error {
 	return translate(ctx, s.db.conn(ctx).Exec("DELETE FROM idempotency_keys WHERE subject_profile_id = ?", profileID).Error)

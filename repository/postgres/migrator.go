@@ -47,7 +47,7 @@ func (db *DB) Migrator() (*Migrator, error) {
 	}
 	m := &Migrator{db: db, sql: stdlib.OpenDB(*config)}
 	m.provider, err = goose.NewProvider(goose.DialectPostgres, m.sql, migrations.FS,
-		goose.WithSessionLocker(locker), goose.WithSlog(db.log), goose.WithDisableGlobalRegistry(true))
+		goose.WithSessionLocker(locker), goose.WithSlog(db.log), goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(migrations.Go()...))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("read the migrations: %w", err), m.sql.Close())
 	}
@@ -60,7 +60,8 @@ func (db *DB) Migrator() (*Migrator, error) {
 // Close closes the migrator's own connections.
 func (m *Migrator) Close() error { return m.sql.Close() }
 
-// Up applies what is pending, each in a transaction of its own, and lists it.
+// Up applies what is pending, each in a transaction of its own (River's tables
+// in several), and lists it.
 func (m *Migrator) Up(ctx context.Context) ([]MigrationState, error) {
 	results, err := m.provider.Up(ctx)
 	return states(results), err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -13,6 +14,14 @@ import (
 
 // handleKey is the unique index over handles whatever their case.
 const handleKey = "profiles_handle_key"
+
+// returningProfile names the columns of a row that is read back.
+var returningProfile = func() (r clause.Returning) {
+	for name := range strings.SplitSeq(profileColumns, ", ") {
+		r.Columns = append(r.Columns, clause.Column{Name: name})
+	}
+	return r
+}()
 
 // Profiles keeps profiles.
 type Profiles struct{ db *DB }
@@ -101,7 +110,7 @@ func (s *Profiles) Update(ctx context.Context, p *domain.Profile, changed []stri
 		columns[name] = value
 	}
 	var stored domain.Profile
-	res := s.db.conn(ctx).Model(&stored).Clauses(clause.Returning{}).
+	res := s.db.conn(ctx).Model(&stored).Clauses(returningProfile).
 		Where("id = ? AND version = ?", p.ID, p.Version-1).Updates(columns)
 	if res.Error != nil {
 		return translate(ctx, res.Error)

@@ -51,6 +51,28 @@ func (c poolCollector) Collect(ch chan<- prometheus.Metric) {
 	counter(poolOpened, float64(s.Opened))
 }
 
+var jobsUnfinished = prometheus.NewDesc("jobs_unfinished", "Background jobs that are still to be done, by state.", []string{"state"}, nil)
+
+// jobsCollector asks the database when it is scraped. While that is away, or its
+// schema is older, the metric is absent: zero would be a lie.
+type jobsCollector struct{ db *postgres.DB }
+
+// Describe lists the metric.
+func (c jobsCollector) Describe(ch chan<- *prometheus.Desc) { ch <- jobsUnfinished }
+
+// Collect counts the jobs.
+func (c jobsCollector) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	counts, err := c.db.UnfinishedJobs(ctx)
+	if err != nil {
+		return
+	}
+	for state, n := range counts {
+		ch <- prometheus.MustNewConstMetric(jobsUnfinished, prometheus.GaugeValue, float64(n), state)
+	}
+}
+
 var dependencyUp = prometheus.NewDesc("dependency_up", "1 when the dependency answers, else 0.", []string{"dependency"}, nil)
 
 // dependencyCollector asks when it is scraped, through the health use case's memory.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/profile-api/profile-api/config"
@@ -20,9 +21,13 @@ const (
 	maxHeaderBytes = 32 << 10         // a token may have 8 KiB; the rest is headroom for proxies
 )
 
+// drainer is what else works and must come to an end, before ctx does.
+type drainer interface{ Drain(ctx context.Context) }
+
 // serve answers on both addresses until ctx ends. Then: readiness off, wait for
-// the load balancers to notice, stop accepting, finish what is in flight.
-func serve(ctx context.Context, s *config.Settings, log *slog.Logger, health *usecase.Health, api, ops http.Handler) error {
+// the load balancers to notice, stop accepting, finish what is in flight. The
+// jobs drain at the same time, so that both together take no longer than one.
+func serve(ctx context.Context, s *config.Settings, log *slog.Logger, health *usecase.Health, jobs drainer, api, ops http.Handler) error {
 	// Not a map by address: both may be port 0 of one host.
 	listeners, err := listen(ctx, s.HTTPAddr, s.OpsAddr)
 	if err != nil {
@@ -52,13 +57,19 @@ func serve(ctx context.Context, s *config.Settings, log *slog.Logger, health *us
 	}
 	health.Drain()
 	log.LogAttrs(ctx, slog.LevelInfo, "draining", slog.Duration("delay", s.ShutdownDrainDelay))
-	if fault == nil {
-		time.Sleep(s.ShutdownDrainDelay)
+	delay := s.ShutdownDrainDelay
+	if fault != nil {
+		delay = 0
 	}
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.ShutdownTimeout)
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), delay+s.ShutdownTimeout)
 	defer cancel()
+	var drained sync.WaitGroup
+	drained.Go(func() { jobs.Drain(bounded) })
+	time.Sleep(delay)
 	// The API first: metrics stay readable until the last request is done.
-	err = errors.Join(fault, stop(bounded, apiServer), stop(bounded, opsServer))
+	err = stop(bounded, apiServer)
+	drained.Wait()
+	err = errors.Join(fault, err, stop(bounded, opsServer))
 	log.LogAttrs(ctx, slog.LevelInfo, "stopped", slog.Bool("clean", err == nil))
 	return err
 }

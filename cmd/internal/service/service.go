@@ -14,8 +14,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/profile-api/profile-api/config"
+	"github.com/profile-api/profile-api/delivery/jobs"
 	"github.com/profile-api/profile-api/delivery/ops"
 	"github.com/profile-api/profile-api/delivery/rest"
 	"github.com/profile-api/profile-api/delivery/rest/middleware"
@@ -38,6 +40,7 @@ func (systemClock) Now() time.Time { return time.Now() }
 func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	clock := systemClock{}
 	hashes := domain.NewPseudonymizer(s.SecretKey.Reveal(), reveal(s.SecretKeyFallbacks)...)
+	sealer := domain.NewSealer(s.SecretKey.Reveal(), reveal(s.SecretKeyFallbacks)...)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
@@ -54,54 +57,59 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	defer closing(ctx, log, "migrator", migrator.Close)
 
 	// Valkey: the counts that replicas share.
-	cache, err := valkey.NewClient(s.ValkeyURL.Reveal(), valkey.ClientOptions{Logger: log})
+	cache, limiter, err := openValkey(s, clock, log)
 	if err != nil {
 		return err
 	}
 	defer closing(ctx, log, "valkey", cache.Close)
-	limiter, err := valkey.NewLimiter(cache, valkey.LimiterOptions{
-		User: rate(s.RateLimitUser), IP: rate(s.RateLimitIP), Global: rate(s.RateLimitGlobal), Clock: clock, Logger: log,
-	})
-	if err != nil {
-		return err
-	}
 
 	// Clerk: who is who.
-	keys, err := clerk.NewKeySet(clerk.KeySetOptions{
-		PEM: s.ClerkJWTKey, APIURL: s.ClerkAPIURL, SecretKey: s.ClerkSecretKey.Reveal(), Clock: clock, Logger: log,
-	})
-	if err != nil {
-		return err
-	}
-	gate, err := clerk.NewGate(keys, clerk.GateOptions{
-		Issuer: s.ClerkIssuer, AuthorizedParties: s.ClerkAuthorizedParties, AllowMissingAZP: s.ClerkAllowMissingAZP,
-		Audience: s.ClerkAudience, RoleClaim: s.ClerkRoleClaim, Clock: clock,
-	})
+	people, err := openClerk(s, clock, log)
 	if err != nil {
 		return err
 	}
 
 	// Use cases.
-	profiles := usecase.NewProfiles(usecase.ProfilesDeps{
-		Tx: db, Profiles: postgres.NewProfiles(db), Finder: postgres.NewProfiles(db), Eraser: postgres.NewProfiles(db), Preferences: postgres.NewPreferences(db),
-		Audit:        postgres.NewAuditLog(db),
-		Reservations: postgres.NewHandleReservations(db), Identities: postgres.NewIdentities(db), Clock: clock, Hashes: hashes,
-	})
-	idempotency := usecase.NewIdempotency(usecase.IdempotencyDeps{
-		Tx: db, Store: postgres.NewIdempotency(db), Clock: clock, Hashes: hashes,
-	})
+	reservations, responses := postgres.NewHandleReservations(db), postgres.NewIdempotency(db)
+	stores := usecase.ProfilesDeps{
+		Tx: db, Profiles: postgres.NewProfiles(db), Finder: postgres.NewProfiles(db), Eraser: postgres.NewProfiles(db),
+		Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db), Reservations: reservations,
+		Identities: postgres.NewIdentities(db), Responses: responses, Clock: clock, Hashes: hashes, Cursors: domain.NewCursors(sealer),
+	}
 	health := usecase.NewHealth(usecase.HealthDeps{
 		Database: db, Cache: limiter, Migrations: migrator, Disk: disk.Meter{Path: s.DiskPath},
 		DiskMinPercent: float64(s.DiskMinFreePercent), Clock: clock, Log: log,
 	})
 
+	// Background jobs.
+	queue, err := postgres.NewJobQueue(db)
+	if err != nil {
+		return err
+	}
+	clerkDeletion := usecase.NewClerkDeletion(usecase.ClerkDeletionDeps{
+		Tx: db, Deletions: postgres.NewClerkDeletions(db), Queue: queue, Users: people.users, Sealer: sealer, Clock: clock,
+	})
+	work := jobs.New(jobs.Deps{ClerkDeletion: clerkDeletion, Clock: clock, Registry: registry, Log: log, Purge: usecase.NewPurge(clock,
+		usecase.PurgeTask{Name: "handle reservations", Rows: reservations},
+		usecase.PurgeTask{Name: "idempotency keys", Rows: responses},
+	)})
+	runner, err := postgres.NewJobRunner(ctx, db, postgres.JobRunnerOptions{
+		Workers: work.Workers, Periodic: work.Periodic, RetryPolicy: work.RetryPolicy, Migrator: migrator, Logger: log,
+	})
+	if err != nil {
+		return err
+	}
+
 	// The edge. Tracing and Sentry, when they come, are wired here: a tracer
 	// takes its parent from middleware.TraceFrom, Sentry hears of 5xx from the log.
 	metrics := middleware.NewMetrics(registry)
-	registry.MustRegister(poolCollector{db}, dependencyCollector{health, keys}, keyAge(keys))
+	registry.MustRegister(poolCollector{db}, jobsCollector{db}, dependencyCollector{health, people.keys}, keyAge(people.keys))
 	api := rest.New(rest.Deps{
-		Idempotency: idempotency,
-		Profiles:    profiles, Health: health, Verifier: gate, Limiter: limiter, Clock: clock, Hashes: hashes, Metrics: metrics, Log: log,
+		Profiles: usecase.NewProfiles(stores), Preferences: usecase.NewPreferences(stores), Activity: usecase.NewActivity(stores),
+		Export: usecase.NewExport(stores), Admin: usecase.NewAdmin(stores), Health: health,
+		Erasure:     usecase.NewErasure(usecase.ErasureDeps{ProfilesDeps: stores, Clerk: clerkDeletion}),
+		Idempotency: usecase.NewIdempotency(usecase.IdempotencyDeps{Tx: db, Store: responses, Clock: clock, Hashes: hashes}),
+		Verifier:    people.gate, Limiter: limiter, Clock: clock, Hashes: hashes, Metrics: metrics, Log: log,
 		RequireHTTPS: s.Production(), AllowedHosts: s.AllowedHosts, CORSAllowedOrigins: s.CORSAllowedOrigins,
 		TrustedProxies: s.TrustedProxies, MaxBodyBytes: s.MaxBodyBytes, RequestTimeout: s.RequestTimeout,
 		AdminRequestTimeout: s.AdminRequestTimeout, RateLimitAdminBypass: s.RateLimitAdminBypass,
@@ -109,12 +117,50 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 
 	background := newGroup(ctx)
 	defer background.stop()
-	background.start(keys.Run)
+	background.start(people.keys.Run)
 	background.start(limiter.Run)
+	background.start(runner.Run)
 	if s.MigrateOnStart {
 		background.start(func(ctx context.Context) error { migrateWhenPossible(ctx, migrator, log); return nil })
 	}
-	return serve(ctx, s, log, health, api, ops.Handler(registry))
+	return serve(ctx, s, log, health, runner, api, ops.Handler(registry))
+}
+
+func openValkey(s *config.Settings, clock usecase.Clock, log *slog.Logger) (*redis.Client, *valkey.Limiter, error) {
+	cache, err := valkey.NewClient(s.ValkeyURL.Reveal(), valkey.ClientOptions{Logger: log})
+	if err != nil {
+		return nil, nil, err
+	}
+	limiter, err := valkey.NewLimiter(cache, valkey.LimiterOptions{
+		User: rate(s.RateLimitUser), IP: rate(s.RateLimitIP), Global: rate(s.RateLimitGlobal), Clock: clock, Logger: log,
+	})
+	if err != nil {
+		return nil, nil, errors.Join(err, cache.Close())
+	}
+	return cache, limiter, nil
+}
+
+// clerkSide is what we ask of Clerk: keys to judge tokens by, and its users.
+type clerkSide struct {
+	keys  *clerk.KeySet
+	gate  *clerk.Gate
+	users *clerk.Users
+}
+
+func openClerk(s *config.Settings, clock usecase.Clock, log *slog.Logger) (c clerkSide, err error) {
+	if c.keys, err = clerk.NewKeySet(clerk.KeySetOptions{
+		PEM: s.ClerkJWTKey, APIURL: s.ClerkAPIURL, SecretKey: s.ClerkSecretKey.Reveal(), Clock: clock, Logger: log,
+	}); err != nil {
+		return c, err
+	}
+	if c.gate, err = clerk.NewGate(c.keys, clerk.GateOptions{
+		Issuer: s.ClerkIssuer, AuthorizedParties: s.ClerkAuthorizedParties, AllowMissingAZP: s.ClerkAllowMissingAZP,
+		Audience: s.ClerkAudience, RoleClaim: s.ClerkRoleClaim, Clock: clock,
+	}); err != nil {
+		return c, err
+	}
+	c.users, err = clerk.NewUsers(clerk.UsersOptions{APIURL: s.ClerkAPIURL, SecretKey: s.ClerkSecretKey.Reveal(), Clock: clock})
+	return c, err
 }
 
 // DatabaseOptions are the pool's options as the settings say.

@@ -32,6 +32,7 @@ func Observe(log *slog.Logger, m *Metrics, hashes domain.Pseudonymizer, clock us
 			// The context from before the deadline layer, which ends its own when it returns. It alone does not tell:
 			// net/http ends it for a body that came too slowly as well, and that client waits for its answer.
 			gone := errors.Is(err, context.Canceled) && errors.Is(client.Err(), context.Canceled)
+			cutOff := err != nil && c.Response().Committed // a stream that failed under way
 			if err != nil && !gone {
 				c.Error(err)
 			}
@@ -51,10 +52,13 @@ func Observe(log *slog.Logger, m *Metrics, hashes domain.Pseudonymizer, clock us
 			if s.Principal.SignedIn() {
 				attrs = append(attrs, slog.String("user", hashes.Hash(PurposeLogUser, s.Principal.UserID)))
 			}
+			if cutOff {
+				attrs = append(attrs, slog.Bool("cut_off", true), slog.String("cause", err.Error()))
+			}
 			log.LogAttrs(c.Request().Context(), levelFor(status, s.Route.Health), "request", attrs...)
-			if gone && !c.Response().Committed {
-				// net/http would answer an empty 200 for us, and a client that closed only its sending half would
-				// take it for success: drop the connection instead.
+			if cutOff || gone {
+				// net/http would end the answer as if it were whole, or answer an empty 200 for us, and a client
+				// that closed only its sending half would take it for success: drop the connection instead.
 				panic(http.ErrAbortHandler)
 			}
 			return err

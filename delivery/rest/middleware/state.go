@@ -21,7 +21,8 @@ type State struct {
 	Principal domain.Principal
 	// AuthError is why a presented token was not accepted; nil without a token.
 	AuthError error
-	// Profile is the caller's own profile; set on routes that ask for an account.
+	// Profile is the caller's own profile; set on routes that ask for an account,
+	// and on public ones when the caller has one.
 	Profile *domain.Profile
 	// SubjectProfileID is the profile that the answer tells of. A handler of an
 	// idempotent route must set it when the answer holds personal data, and then
@@ -43,5 +44,9 @@ func StateOf(c echo.Context) *State {
 
 // Caller is who asks, as use cases want to know it.
 func (s *State) Caller() domain.Caller {
-	return domain.Caller{Principal: s.Principal, RequestID: s.RequestID, Network: Network(s.ClientIP)}
+	c := domain.Caller{Principal: s.Principal, RequestID: s.RequestID, Network: Network(s.ClientIP)}
+	if s.Profile != nil {
+		c.ProfileID = s.Profile.ID
+	}
+	return c
 }

@@ -1,0 +1,118 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/profile-api/profile-api/domain"
+	"github.com/profile-api/profile-api/usecase"
+)
+
+// shared is what all workers have in common.
+type shared struct {
+	clock   usecase.Clock
+	log     *slog.Logger
+	metrics *metrics
+	policy  retryPolicy
+}
+
+// worker runs the jobs of one kind.
+type worker[A river.JobArgs] struct {
+	river.WorkerDefaults[A]
+	*shared
+
+	run     func(ctx context.Context, args A) error
+	timeout time.Duration // zero: the runner's
+}
+
+// Timeout bounds one run.
+func (w *worker[A]) Timeout(*river.Job[A]) time.Duration { return w.timeout }
+
+// Work runs the job and tells River what to do with it. River writes the text of
+// an error into its table and its log, where it stays for weeks: it gets a text
+// that was made to be read by anybody, and never a cause.
+func (w *worker[A]) Work(ctx context.Context, job *river.Job[A]) error {
+	begun := w.clock.Now()
+	err := w.guarded(ctx, job)
+	v := w.judge(ctx, job.JobRow, err)
+	took := w.clock.Now().Sub(begun)
+	w.metrics.observe(job.Kind, v.outcome, took)
+	w.log.LogAttrs(ctx, v.level, "job", slog.String("kind", job.Kind), slog.Int64("job_id", job.ID), slog.Int("attempt", job.Attempt),
+		slog.String("outcome", string(v.outcome)), slog.Duration("duration", took), slog.Duration("again_in", v.after), slog.String("reason", v.reason))
+	return v.answer
+}
+
+// guarded turns a panic into an error. Its value is not told: it may hold anything.
+func (w *worker[A]) guarded(ctx context.Context, job *river.Job[A]) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			w.log.LogAttrs(ctx, slog.LevelError, "panic", slog.String("kind", job.Kind), slog.Int64("job_id", job.ID),
+				slog.String("cause", fmt.Sprintf("%T", r)), slog.String("stack", string(debug.Stack())))
+			err = errPanicked
+		}
+	}()
+	return w.run(ctx, job.Args)
+}
+
+var errPanicked = domain.NewError(domain.Internal, domain.CodeInternal, "The job panicked; the stack is in the log.")
+
+// verdict is what becomes of a job after a run.
+type verdict struct {
+	answer  error // for River; nil when the job is done
+	outcome outcome
+	level   slog.Level
+	after   time.Duration // until it is run again; zero when River's retry policy decides
+	reason  string
+}
+
+// judge decides. What is away comes back: such a job is put off, however often,
+// and uses up no attempt. An attempt is for what waiting may never mend.
+func (s *shared) judge(ctx context.Context, job *rivertype.JobRow, err error) verdict {
+	reason := describe(err)
+	switch {
+	case err == nil:
+		return verdict{outcome: completed, level: slog.LevelInfo}
+	case errors.Is(context.Cause(ctx), river.ErrJobCancelledRemotely):
+		return verdict{river.JobCancel(errors.New(reason)), cancelled, slog.LevelWarn, 0, reason}
+	case errors.Is(ctx.Err(), context.Canceled): // the process ends; another one goes on at once
+		return verdict{river.JobSnooze(0), snoozed, slog.LevelInfo, 0, "interrupted by the end of the process"}
+	case errors.Is(err, domain.Unavailable):
+		after := max(retryAfter(err), s.policy.after(failures(job)))
+		return verdict{river.JobSnooze(after), snoozed, slog.LevelWarn, after, reason}
+	case job.Attempt >= job.MaxAttempts:
+		return verdict{errors.New(reason), discarded, slog.LevelError, 0, reason}
+	}
+	return verdict{errors.New(reason), retried, slog.LevelWarn, 0, reason}
+}
+
+func retryAfter(err error) time.Duration {
+	var e *domain.Error
+	if errors.As(err, &e) {
+		return e.RetryAfter()
+	}
+	return 0
+}
+
+// describe says what is known of an error that anybody may read.
+func describe(err error) string {
+	var e *domain.Error
+	var database interface{ SQLState() string } // an error of PostgreSQL's, whose text may hold values
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &database):
+		return "the database answered with SQLSTATE " + database.SQLState()
+	case errors.As(err, &e):
+		return string(e.Code()) + ": " + e.Message()
+	case errors.Is(err, context.DeadlineExceeded):
+		return "the job took too long"
+	}
+	return fmt.Sprintf("an error of the type %T", err)
+}

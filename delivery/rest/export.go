@@ -1,0 +1,122 @@
+package rest
+
+import (
+	"bytes"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/profile-api/profile-api/delivery/rest/middleware"
+	"github.com/profile-api/profile-api/domain"
+	"github.com/profile-api/profile-api/usecase"
+)
+
+type exportHandlers struct {
+	export *usecase.Export
+	clock  usecase.Clock
+}
+
+// exportHead is the bundle but for the audit trail. A test holds it equal to the
+// columns of the database: whoever adds one must show it here or say why not.
+type exportHead struct {
+	Profile            exportProfile              `json:"profile"`
+	Preferences        exportPreferences          `json:"preferences"`
+	HandleReservations []domain.HandleReservation `json:"handle_reservations"`
+	StoredResponses    []exportResponse           `json:"stored_responses"`
+}
+
+// exportResponse is an answer that an admin got about the person. The hashes
+// beside it are of the admin and of what the admin sent.
+type exportResponse struct {
+	SubjectProfileID *string           `json:"subject_profile_id"`
+	Status           int               `json:"status"`
+	Headers          map[string]string `json:"headers"`
+	Body             string            `json:"body"`
+	CreatedAt        time.Time         `json:"created_at"`
+	ExpiresAt        time.Time         `json:"expires_at"`
+}
+
+type exportProfile struct {
+	adminProfile
+	ClerkUpdatedAt *time.Time `json:"clerk_updated_at"`
+}
+
+type exportPreferences struct {
+	preferencesView
+	ProfileID string    `json:"profile_id"`
+	CreatedAt time.Time `json:"created_at"`
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// own answers GET /v1/profiles/me/export with one JSON object of everything
+// stored about the caller. The audit trail is written as it is read; when that
+// fails under way, the connection breaks, so that nobody takes a part for the whole.
+func (h exportHandlers) own(c echo.Context) error {
+	b, err := h.export.Own(c.Request().Context(), middleware.StateOf(c).Profile)
+	if err != nil {
+		return err
+	}
+	head, err := encodeJSON(h.head(b))
+	if err != nil {
+		return err
+	}
+	header := c.Response().Header()
+	header.Set("ETag", contentTag(slices.Concat(head, []byte(b.NewestEvent))))
+	header.Set("Content-Disposition", `attachment; filename="profile-export.json"`)
+	if noneMatch(c.Request().Header.Values("If-None-Match"), header.Get("ETag")) {
+		return c.NoContent(http.StatusNotModified)
+	}
+	header.Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
+	c.Response().WriteHeader(http.StatusOK)
+	if c.Request().Method == http.MethodHead {
+		return nil
+	}
+	return writeBundle(c.Response(), head, b)
+}
+
+func (h exportHandlers) head(b *usecase.Bundle) exportHead {
+	head := exportHead{
+		Profile: exportProfile{adminView(b.Profile, h.clock.Now()), utc(b.Profile.ClerkUpdatedAt)},
+		Preferences: exportPreferences{
+			viewPreferences(b.Preferences), b.Preferences.ProfileID, b.Preferences.CreatedAt.UTC(), b.Preferences.UpdatedAt.UTC(),
+		},
+		HandleReservations: make([]domain.HandleReservation, 0, len(b.Reservations)),
+		StoredResponses:    make([]exportResponse, 0, len(b.Responses)),
+	}
+	for _, r := range b.Reservations {
+		r.ReservedUntil = r.ReservedUntil.UTC()
+		head.HandleReservations = append(head.HandleReservations, r)
+	}
+	for _, r := range b.Responses {
+		head.StoredResponses = append(head.StoredResponses, exportResponse{
+			r.SubjectProfileID, r.Status, r.Header, string(r.Body), r.CreatedAt.UTC(), r.ExpiresAt.UTC(),
+		})
+	}
+	return head
+}
+
+// writeBundle opens the head's object again to put the audit trail in.
+func writeBundle(w http.ResponseWriter, head []byte, b *usecase.Bundle) error {
+	open := bytes.TrimSuffix(head, []byte("}\n"))
+	if _, err := w.Write(slices.Concat(open, []byte(`,"audit_events":[`))); err != nil {
+		return err
+	}
+	separator := ""
+	for e, err := range b.Events {
+		if err != nil {
+			return err
+		}
+		event, err := encodeJSON(viewAuditEvent(&e))
+		if err != nil {
+			return err
+		}
+		if _, err := w.Write(append([]byte(separator), event...)); err != nil {
+			return err
+		}
+		separator = ","
+	}
+	_, err := w.Write([]byte("]}\n"))
+	return err
+}

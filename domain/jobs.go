@@ -1,0 +1,19 @@
+package domain
+
+// The jobs that run in the background. Their arguments are stored as JSON in
+// plain view and outlive the request, so they hold ids of our own rows and never
+// anything that tells of a person.
+
+// ClerkDeletionJob asks for the deletion of one person at Clerk.
+type ClerkDeletionJob struct {
+	ID string `json:"id"` // of a [ClerkDeletion]
+}
+
+// Kind is the stable name under which the job is stored.
+func (ClerkDeletionJob) Kind() string { return "clerk_deletion" }
+
+// PurgeJob asks for the removal of rows whose time is over.
+type PurgeJob struct{}
+
+// Kind is the stable name under which the job is stored.
+func (PurgeJob) Kind() string { return "purge" }

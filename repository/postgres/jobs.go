@@ -1,0 +1,92 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverdatabasesql"
+	"github.com/riverqueue/river/rivertype"
+	"gorm.io/gorm"
+
+	"github.com/profile-api/profile-api/domain"
+)
+
+// clerkDeletionAttempts is how often a deletion is tried that Clerk answers with
+// something that no waiting mends, such as a wrong secret key: nearly three
+// months, at the retry policy's hour between two. That Clerk is away is no such
+// answer and uses up no attempt.
+const clerkDeletionAttempts = 2000
+
+// errNoTransaction is a fault of ours: a job inserted by itself could run before
+// what it is about is there, or although it never came.
+var errNoTransaction = errInternal.WithCause(errors.New("a job must be inserted inside a transaction"))
+
+// JobQueue inserts jobs into River's tables.
+type JobQueue struct {
+	db     *DB
+	client *river.Client[*sql.Tx]
+}
+
+// NewJobQueue makes the queue; it needs no connection.
+func NewJobQueue(db *DB) (*JobQueue, error) {
+	client, err := river.NewClient(riverdatabasesql.New(nil), &river.Config{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, fmt.Errorf("make the job queue: %w", err)
+	}
+	return &JobQueue{db, client}, nil
+}
+
+// EnqueueClerkDeletion has the deletion run once the transaction of ctx is
+// committed. Outside of one it is an error.
+func (q *JobQueue) EnqueueClerkDeletion(ctx context.Context, id string) error {
+	return q.insert(ctx, domain.ClerkDeletionJob{ID: id}, &river.InsertOpts{MaxAttempts: clerkDeletionAttempts})
+}
+
+func (q *JobQueue) insert(ctx context.Context, args river.JobArgs, opts *river.InsertOpts) error {
+	tx := q.db.transaction(ctx)
+	if tx == nil {
+		return errNoTransaction
+	}
+	sqlTx, ok := tx.Statement.ConnPool.(*sql.Tx)
+	if !ok {
+		return errNoTransaction
+	}
+	_, err := q.client.InsertTx(ctx, sqlTx, args, opts)
+	return translate(ctx, err)
+}
+
+// UnfinishedStates are the states of jobs that are still to be done.
+func UnfinishedStates() []string {
+	return []string{
+		string(rivertype.JobStateAvailable), string(rivertype.JobStatePending), string(rivertype.JobStateRetryable),
+		string(rivertype.JobStateRunning), string(rivertype.JobStateScheduled),
+	}
+}
+
+// UnfinishedJobs counts the jobs that are still to be done, by state; each of
+// the states is there.
+func (db *DB) UnfinishedJobs(ctx context.Context) (map[string]int64, error) {
+	var rows []struct {
+		State string
+		Jobs  int64
+	}
+	err := db.read(ctx, func(tx *gorm.DB) error {
+		return tx.Raw("SELECT state, count(*) AS jobs FROM river_job WHERE state = ANY (CAST(? AS river_job_state[])) GROUP BY state", "{"+strings.Join(UnfinishedStates(), ",")+"}").Scan(&rows).Error
+	})
+	if err != nil {
+		return nil, err
+	}
+	counts := map[string]int64{}
+	for _, state := range UnfinishedStates() {
+		counts[state] = 0
+	}
+	for _, r := range rows {
+		counts[r.State] = r.Jobs
+	}
+	return counts, nil
+}

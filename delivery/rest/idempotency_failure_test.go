@@ -323,6 +323,9 @@ func TestAKeyIsNeverIgnored(t *testing.T) {
 	w.sql(t, "INSERT INTO erased_identities VALUES ($1, now())", testHashes.Hash(domain.PurposeErasedIdentity, p.id))
 	w.sql(t, "DELETE FROM profiles")
 	w.do(t, "DELETE", "/v1/test/me", "", p.is(), idempotencyKeyed("k")).problem(t, 503, domain.CodeUnavailable)
+	for _, method := range []string{"GET", "PATCH"} { // which take no key, and look nothing up
+		w.do(t, method, effects, nil, p.is(), idempotencyKeyed("k")).problem(t, 401, domain.CodeAccountErased)
+	}
 	if w.runs.Load() != 1 {
 		t.Errorf("%d runs", w.runs.Load())
 	}

@@ -59,7 +59,9 @@ func (h *hostile) host() string {
 
 func (h *hostile) target(method string) string {
 	path := pick(h, "/v1/profiles/me", "/v1/profiles/me", "/v1/profiles/me", "/v1/profiles/somebody_1", "/v1/profiles/", "/v1/profiles", "/health",
-		"/health/ready", "/health/live", "/problems/not-found", "/v1/admin/profiles", "/v1/handles/x", "/metrics", "/debug/pprof/", "/", "*", "")
+		"/health/ready", "/health/live", "/problems/not-found", "/v1/admin/profiles", "/v1/handles/x", "/metrics", "/debug/pprof/", "/", "*", "",
+		"/v1/profiles/me/preferences", "/v1/profiles/me/activity", "/v1/profiles/me/export", "/v1/handles/"+canary, "/v1/admin/audit-events",
+		"/v1/admin/profiles/"+canary, "/v1/admin/profiles/"+canary+"/suspend", "/v1/admin/profiles/00000000-0000-7000-8000-000000000000/reactivate")
 	if method == "PATCH" && h.often(85) {
 		path = "/v1/profiles/me"
 	} else if h.often(50) {

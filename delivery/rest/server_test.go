@@ -49,6 +49,8 @@ func TestEveryRouteDeclaresWhoMayUseIt(t *testing.T) {
 		"GET /health": middleware.AccessOpen, "GET /health/ready": middleware.AccessOpen, "GET /health/live": middleware.AccessOpen,
 		"GET /v1/profiles/me": middleware.AccessAccount, "PATCH /v1/profiles/me": middleware.AccessAccount,
 		"GET /v1/profiles/:handle": middleware.AccessPublic, "GET /problems/:code": middleware.AccessOpen,
+		"GET /docs": middleware.AccessOpen, "GET /docs/:asset": middleware.AccessOpen, "GET /openapi.yaml": middleware.AccessOpen,
+		"GET /openapi.json": middleware.AccessOpen, "GET /.well-known/security.txt": middleware.AccessOpen,
 	}
 	w := newWorld(t)
 	table := routes(w.deps)

@@ -113,6 +113,7 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 		RequireHTTPS: s.Production(), AllowedHosts: s.AllowedHosts, CORSAllowedOrigins: s.CORSAllowedOrigins,
 		TrustedProxies: s.TrustedProxies, MaxBodyBytes: s.MaxBodyBytes, RequestTimeout: s.RequestTimeout,
 		AdminRequestTimeout: s.AdminRequestTimeout, RateLimitAdminBypass: s.RateLimitAdminBypass,
+		DocsEnabled: s.DocsEnabled, SecurityContact: s.SecurityContact,
 	})
 
 	background := newGroup(ctx)

@@ -31,6 +31,8 @@ type state struct {
 	events       []domain.AuditEvent
 	reservations map[string]reservation
 	erased       map[string]bool
+	deletions    map[string]domain.ClerkDeletion // by id
+	queued       []string                        // ids of deletions that a job was enqueued for
 }
 
 type reservation struct {
@@ -39,12 +41,18 @@ type reservation struct {
 }
 
 func (s state) clone() state {
-	return state{maps.Clone(s.profiles), maps.Clone(s.preferences), slices.Clone(s.events), maps.Clone(s.reservations), maps.Clone(s.erased)}
+	return state{
+		maps.Clone(s.profiles), maps.Clone(s.preferences), slices.Clone(s.events), maps.Clone(s.reservations), maps.Clone(s.erased),
+		maps.Clone(s.deletions), slices.Clone(s.queued),
+	}
 }
 
 // New makes an empty store.
 func New() *Store {
-	return &Store{data: state{map[string]domain.Profile{}, map[string]domain.Preferences{}, nil, map[string]reservation{}, map[string]bool{}}}
+	return &Store{data: state{
+		map[string]domain.Profile{}, map[string]domain.Preferences{}, nil, map[string]reservation{}, map[string]bool{},
+		map[string]domain.ClerkDeletion{}, nil,
+	}}
 }
 
 // Deps wires the store into the profile use case.

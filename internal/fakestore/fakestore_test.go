@@ -22,3 +22,13 @@ func open(*testing.T) storetest.Stores {
 func TestPorts(t *testing.T) { storetest.Ports(t, open) }
 
 func TestProfiles(t *testing.T) { storetest.Profiles(t, open) }
+
+func TestJobs(t *testing.T) {
+	storetest.Jobs(t, func(*testing.T) storetest.JobStores {
+		s := fakestore.New()
+		return storetest.JobStores{
+			Tx: s, Deletions: s.ClerkDeletions(), Queue: s.JobQueue(), Reservations: s.Reservations(),
+			Queued: func(*testing.T) []string { return s.QueuedDeletions() },
+		}
+	})
+}

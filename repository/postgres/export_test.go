@@ -14,3 +14,6 @@ func Translate(ctx context.Context, err error) error { return translate(ctx, err
 
 // ErrPoolExhausted is errPoolExhausted.
 var ErrPoolExhausted = errPoolExhausted
+
+// Draining tells whether the runner takes no job any more.
+func (r *JobRunner) Draining() bool { return r.ctx.Err() != nil }

@@ -125,8 +125,8 @@ func (r *JobRunner) cancelJobs(ctx context.Context) {
 // startWhenPossible tries until River runs; false when it was told to stop before.
 func (r *JobRunner) startWhenPossible(ctx context.Context) bool {
 	for r.ctx.Err() == nil {
-		if r.schemaIsCurrent(r.ctx) {
-			err := r.client.Start(r.ctx)
+		if r.schemaIsCurrent(r.ctx) { //nolint:contextcheck // the fetching's own life: Drain ends it before the jobs'
+			err := r.client.Start(r.ctx) //nolint:contextcheck // as above
 			if err == nil {
 				r.started.Store(true)
 				return true

@@ -16,7 +16,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/profile-api/profile-api/config"
-	"github.com/profile-api/profile-api/delivery/jobs"
 	"github.com/profile-api/profile-api/delivery/ops"
 	"github.com/profile-api/profile-api/delivery/rest"
 	"github.com/profile-api/profile-api/delivery/rest/middleware"
@@ -39,7 +38,6 @@ func (systemClock) Now() time.Time { return time.Now() }
 func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	clock := systemClock{}
 	hashes := domain.NewPseudonymizer(s.SecretKey.Reveal(), reveal(s.SecretKeyFallbacks)...)
-	sealer := domain.NewSealer(s.SecretKey.Reveal(), reveal(s.SecretKeyFallbacks)...)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
@@ -75,10 +73,6 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	clerkUsers, err := clerk.NewUsers(clerk.UsersOptions{APIURL: s.ClerkAPIURL, SecretKey: s.ClerkSecretKey.Reveal(), Clock: clock})
-	if err != nil {
-		return err
-	}
 	gate, err := clerk.NewGate(keys, clerk.GateOptions{
 		Issuer: s.ClerkIssuer, AuthorizedParties: s.ClerkAuthorizedParties, AllowMissingAZP: s.ClerkAllowMissingAZP,
 		Audience: s.ClerkAudience, RoleClaim: s.ClerkRoleClaim, Clock: clock,
@@ -88,10 +82,9 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	}
 
 	// Use cases.
-	reservations := postgres.NewHandleReservations(db)
 	profiles := usecase.NewProfiles(usecase.ProfilesDeps{
 		Tx: db, Profiles: postgres.NewProfiles(db), Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db),
-		Reservations: reservations, Identities: postgres.NewIdentities(db), Clock: clock, Hashes: hashes,
+		Reservations: postgres.NewHandleReservations(db), Identities: postgres.NewIdentities(db), Clock: clock, Hashes: hashes,
 	})
 	health := usecase.NewHealth(usecase.HealthDeps{
 		Database: db, Cache: limiter, Migrations: migrator, Disk: disk.Meter{Path: s.DiskPath},
@@ -99,20 +92,7 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	})
 
 	// Background jobs.
-	queue, err := postgres.NewJobQueue(db)
-	if err != nil {
-		return err
-	}
-	clerkDeletion := usecase.NewClerkDeletion(usecase.ClerkDeletionDeps{
-		Tx: db, Deletions: postgres.NewClerkDeletions(db), Queue: queue, Users: clerkUsers, Sealer: sealer, Clock: clock,
-	})
-	purge := usecase.NewPurge(clock,
-		usecase.PurgeTask{Name: "handle reservations", Rows: reservations},
-	)
-	work := jobs.New(jobs.Deps{ClerkDeletion: clerkDeletion, Purge: purge, Clock: clock, Registry: registry, Log: log})
-	runner, err := postgres.NewJobRunner(ctx, db, postgres.JobRunnerOptions{
-		Workers: work.Workers, Periodic: work.Periodic, RetryPolicy: work.RetryPolicy, Migrator: migrator, Logger: log,
-	})
+	work, err := newJobs(ctx, s, log, db, migrator, registry)
 	if err != nil {
 		return err
 	}
@@ -132,11 +112,11 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	defer background.stop()
 	background.start(keys.Run)
 	background.start(limiter.Run)
-	background.start(runner.Run)
+	background.start(work.runner.Run)
 	if s.MigrateOnStart {
 		background.start(func(ctx context.Context) error { migrateWhenPossible(ctx, migrator, log); return nil })
 	}
-	return serve(ctx, s, log, health, runner, api, ops.Handler(registry))
+	return serve(ctx, s, log, health, work.runner, api, ops.Handler(registry))
 }
 
 // DatabaseOptions are the pool's options as the settings say.

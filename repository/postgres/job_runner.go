@@ -118,7 +118,7 @@ func (r *JobRunner) cancelJobs(ctx context.Context) {
 		return
 	}
 	if err := r.client.StopAndCancel(ctx); err != nil {
-		r.db.log.LogAttrs(ctx, slog.LevelWarn, "jobs did not end in time; they will be run again")
+		r.db.log.LogAttrs(ctx, slog.LevelWarn, "the job queue did not stop in time; what still ran will be run again")
 	}
 }
 

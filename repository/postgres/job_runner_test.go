@@ -161,6 +161,24 @@ func TestJobRunnerWaitsForTheSchema(t *testing.T) {
 	eventually(t, "the job is done", func() bool { return runs.Load() == 1 })
 }
 
+// River's own tables alone are not enough: what a job needs may come with a later migration.
+func TestJobRunnerWaitsForEveryMigration(t *testing.T) {
+	url := migrated(t)
+	conn := asker(t, url)
+	_, err := conn.Exec(within(t), "DELETE FROM goose_db_version WHERE version_id = 8")
+	must(t, err)
+	var runs atomic.Int32
+	r := startRunner(t, postgres.Options{URL: url}, nil, func(context.Context, string) error { runs.Add(1); return nil })
+	r.enqueue(t)
+	time.Sleep(2 * time.Second) // twice the time after which it would look for jobs
+	if n := runs.Load(); n != 0 {
+		t.Fatalf("%d runs with a migration pending", n)
+	}
+	_, err = conn.Exec(within(t), "INSERT INTO goose_db_version (version_id, is_applied) VALUES (8, true)")
+	must(t, err)
+	eventually(t, "the job is done", func() bool { return runs.Load() == 1 })
+}
+
 // Without a database a runner can be told to stop as well.
 func TestJobRunnerStopsBeforeItStarted(t *testing.T) {
 	r := startRunner(t, postgres.Options{URL: "postgres://u:p@127.0.0.1:1/x"}, nil, nil)

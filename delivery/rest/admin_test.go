@@ -186,6 +186,8 @@ func TestSuspensionsThatAreNone(t *testing.T) {
 		{suspend, `{"reason":"` + strings.Repeat("é", 501) + `"}`, "/reason too_long"},
 		{suspend, `{"reason":"a\nb"}`, "/reason control_characters"},
 		{suspend, `{"reason":"x","until":"tomorrow"}`, "/until invalid_format"},
+		{suspend, `{"reason":"x","until":"2099-01-01T00:00:00+24:00"}`, "/until invalid_format"},
+		{suspend, `{"reason":"x","until":"9999-12-31T23:59:59-01:00"}`, "/until out_of_range"},
 		{suspend, `{"reason":"x","until":"` + now + `"}`, "/until out_of_range"},
 		{suspend, `{"reason":"","until":"1999-01-01T00:00:00Z"}`, "/reason too_short,/until out_of_range"},
 		{suspend, `{"reason":"x","status":"active","for":1}`, "/status unknown_field,/for unknown_field"},
@@ -284,10 +286,11 @@ func TestListsRefuseWhatIsOutOfBounds(t *testing.T) {
 	lists := map[string][]string{
 		"/v1/admin/profiles": {
 			"status=gone", "sort=name", "sort=", "sort=-handle", "created_after=yesterday", "created_after=2026-03-01",
-			"created_before=2026-03-01T12:00:00+02:00", "q=" + strings.Repeat("a", 201), "q=a%00b", "q=%ff", "Q=a", "q=a&q=b",
+			"created_before=2026-03-01T12:00:00+02:00", "created_after=2026-03-01T00:00:00%2B24:00", "created_after=2026-03-01T1:00:00Z",
+			"created_after=2026-03-01T12:00:00,5Z", "created_before=9999-12-31T23:59:59-01:00", "created_after=0000-01-01T00:00:00%2B01:00", "q=" + strings.Repeat("a", 201), "q=a%00b", "q=%ff", "Q=a", "q=a&q=b",
 		},
 		"/v1/admin/audit-events": {
-			"profile_id=x", "actor_id=1", "action=profile.exploded", "since=now", "until=2026-13-01T00:00:00Z", "sort=created_at",
+			"profile_id=x", "actor_id=1", "action=profile.exploded", "since=now", "until=2026-13-01T00:00:00Z", "since=2026-03-01T00:00:00%2B24:00", "sort=created_at",
 		},
 		"/v1/profiles/me/activity": {"profile_id=" + domain.NewID(time.Now()), "action=profile.created"},
 	}
@@ -311,6 +314,11 @@ func TestListsRefuseWhatIsOutOfBounds(t *testing.T) {
 	} {
 		w.do(t, "GET", elsewhere+first, nil, boss.is()).problem(t, 400, domain.CodeMalformedRequest)
 	}
+	// A moment is the same filter however it is written.
+	since := w.do(t, "GET", "/v1/admin/profiles?limit=1&created_before=9999-12-31T23:59:59Z&created_after=2026-01-01T00:00:00Z", nil, boss.is()).
+		want(t, 200).object(t)["next_cursor"].(string)
+	w.do(t, "GET", "/v1/admin/profiles?limit=1&created_before=9999-12-31T23:59:59Z&created_after=2026-01-01T02:00:00.000%2B02:00&cursor="+since, nil, boss.is()).
+		want(t, 200)
 	raw, err := base64.RawURLEncoding.DecodeString(first)
 	must(t, err)
 	for i := range raw {

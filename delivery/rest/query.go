@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/url"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"time"
@@ -107,13 +108,36 @@ func listOf[S, T any](page domain.Page[S], view func(*S) T) listResponse[T] {
 	return out
 }
 
-// timeParam reads a time that was checked already; nil for an empty one.
+// timeParam reads a time that was checked already; nil for an empty one. In UTC
+// the same moment is the same filter, to which cursors are bound, however it is written.
 func timeParam(value string) *time.Time {
-	t, err := time.Parse(time.RFC3339, value)
+	t, err := parseTime(value)
 	if err != nil {
 		return nil
 	}
+	t = t.UTC()
 	return &t
+}
+
+// timeForm is RFC 3339's, section 5.6, as far as [time.Parse] is not strict: that
+// takes a comma, an hour of one digit, and offsets of 24 hours, which no time can
+// be encoded with again.
+var timeForm = regexp.MustCompile(`^.{10}T\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):\d\d)$`)
+
+func parseTime(value string) (time.Time, error) {
+	if !timeForm.MatchString(value) {
+		return time.Time{}, errNoTime
+	}
+	return time.Parse(time.RFC3339, value)
+}
+
+var errNoTime = errors.New("not a time of RFC 3339")
+
+// validTimeParam tells whether the time can be a filter: within the years 0 to
+// 9999 (RFC 3339, section 1) in UTC too.
+func validTimeParam(value string) bool {
+	t, err := parseTime(value)
+	return err == nil && t.UTC().Year() >= 0 && t.UTC().Year() <= 9999
 }
 
 func knownAction(value string) bool {

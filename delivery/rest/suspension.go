@@ -90,7 +90,7 @@ func (p *patchReader) time(pointer string, v jsontext.Value) *time.Time {
 	if !text.Set || text.Null {
 		return nil
 	}
-	t, err := time.Parse(time.RFC3339, text.Value)
+	t, err := parseTime(text.Value)
 	if err != nil {
 		p.fault(pointer, domain.FieldInvalidFormat, "Must be a time such as 2026-03-01T12:00:00Z (RFC 3339).")
 		return nil

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"reflect"
 	"strings"
-	"time"
 	"unicode"
 
 	"github.com/go-playground/validator/v10"
@@ -21,7 +20,7 @@ func newShape() *validator.Validate {
 	v := validator.New(validator.WithRequiredStructEnabled())
 	v.RegisterTagNameFunc(jsonName)
 	for tag, holds := range map[string]func(string) bool{
-		"rfc3339": func(s string) bool { _, err := time.Parse(time.RFC3339, s); return err == nil },
+		"rfc3339": validTimeParam,
 		"id":      domain.ValidID,
 		"line":    func(s string) bool { return strings.IndexFunc(s, unicode.IsControl) < 0 },
 		"status": func(s string) bool {

@@ -68,7 +68,7 @@ func (p problems) handle(err error, c echo.Context) {
 	if status >= http.StatusInternalServerError {
 		p.log.LogAttrs(c.Request().Context(), slog.LevelError, "request failed",
 			slog.String("request_id", s.RequestID), slog.String("trace_id", s.Trace.TraceID),
-			slog.String("route", s.Route.Template), slog.String("code", string(e.Code())), slog.String("cause", e.Error()))
+			slog.String("route", s.Route.Template), slog.String("code", string(e.Code())), slog.String("cause", middleware.CauseText(e)))
 	}
 	setErrorHeaders(c.Response().Header(), e, s)
 	if c.Request().Method == http.MethodHead {

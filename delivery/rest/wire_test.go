@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/labstack/echo/v4"
 
 	"github.com/profile-api/profile-api/domain"
 )
@@ -73,6 +74,9 @@ func TestABodySlowerThanTheDeadlineIs504(t *testing.T) {
 			from := bufio.NewReader(conn)
 			got := readReply(t, from, "PATCH")
 			got.problem(t, 504, domain.CodeTimeout)
+			if w.log.tells(conn.LocalAddr()) {
+				t.Errorf("the client's address is in the log: %s", w.log)
+			}
 			if got.header.Get("Connection") != "close" {
 				t.Errorf("headers %v", got.header)
 			}
@@ -92,6 +96,32 @@ func TestABodySlowerThanTheDeadlineIs504(t *testing.T) {
 func isReset(err error) bool {
 	var network *net.OpError
 	return errors.As(err, &network) && !network.Timeout()
+}
+
+// tells whether the log holds the whole address of a client.
+func (l *logBuffer) tells(client net.Addr) bool { return strings.Contains(l.String(), client.String()) }
+
+func TestAClientThatLeavesAStreamIsNotNamed(t *testing.T) {
+	w := newWorld(t)
+	w.api.GET("/test/stream", func(c echo.Context) error {
+		for {
+			if _, err := c.Response().Write(make([]byte, 1<<16)); err != nil {
+				return err
+			}
+		}
+	})
+	server := w.serve(t)
+	conn := dial(t, server)
+	_, err := io.WriteString(conn, "GET /test/stream HTTP/1.1\r\nHost: test\r\n\r\n")
+	must(t, err)
+	_, err = conn.Read(make([]byte, 100))
+	must(t, err)
+	must(t, conn.Close())
+	server.Close() // waits for the handler
+	lines := w.log.lines(t, "request")
+	if len(lines) != 1 || lines[0]["cut_off"] != true || !strings.HasPrefix(fmt.Sprint(lines[0]["cause"]), "write: ") || w.log.tells(conn.LocalAddr()) {
+		t.Errorf("the log: %s", w.log)
+	}
 }
 
 func TestABodyThatEndsEarlyIs400(t *testing.T) {

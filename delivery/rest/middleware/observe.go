@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -53,7 +55,7 @@ func Observe(log *slog.Logger, m *Metrics, hashes domain.Pseudonymizer, clock us
 				attrs = append(attrs, slog.String("user", hashes.Hash(PurposeLogUser, s.Principal.UserID)))
 			}
 			if cutOff {
-				attrs = append(attrs, slog.Bool("cut_off", true), slog.String("cause", err.Error()))
+				attrs = append(attrs, slog.Bool("cut_off", true), slog.String("cause", CauseText(err)))
 			}
 			log.LogAttrs(c.Request().Context(), levelFor(status, s.Route.Health), "request", attrs...)
 			if cutOff || gone {
@@ -64,6 +66,17 @@ func Observe(log *slog.Logger, m *Metrics, hashes domain.Pseudonymizer, clock us
 			return err
 		}
 	}
+}
+
+// CauseText is an error's text for the log, without the addresses that net puts
+// into what it says of a connection: the whole address of a client is personal data.
+func CauseText(err error) string {
+	text := err.Error()
+	var network *net.OpError
+	if errors.As(err, &network) && network.Op != "dial" { // where we dialled to is no client's
+		text = strings.ReplaceAll(text, network.Error(), network.Op+": "+network.Err.Error())
+	}
+	return text
 }
 
 // levelFor keeps probes out of a quiet log and server faults in every one.

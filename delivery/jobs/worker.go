@@ -37,7 +37,8 @@ func (w *worker[A]) Timeout(*river.Job[A]) time.Duration { return w.timeout }
 
 // Work runs the job and tells River what to do with it. River writes the text of
 // an error into its table and its log, where it stays for weeks: it gets a text
-// that was made to be read by anybody, and never a cause.
+// that was made to be read by anybody, and never a cause. Our log has seconds, as
+// the access log has.
 func (w *worker[A]) Work(ctx context.Context, job *river.Job[A]) error {
 	begun := w.clock.Now()
 	err := w.guarded(ctx, job)
@@ -45,7 +46,7 @@ func (w *worker[A]) Work(ctx context.Context, job *river.Job[A]) error {
 	took := w.clock.Now().Sub(begun)
 	w.metrics.observe(job.Kind, v.outcome, took)
 	w.log.LogAttrs(ctx, v.level, "job", slog.String("kind", job.Kind), slog.Int64("job_id", job.ID), slog.Int("attempt", job.Attempt),
-		slog.String("outcome", string(v.outcome)), slog.Duration("duration", took), slog.Duration("again_in", v.after), slog.String("reason", v.reason))
+		slog.String("outcome", string(v.outcome)), slog.Float64("duration", took.Seconds()), slog.Float64("again_in", v.after.Seconds()), slog.String("reason", v.reason))
 	return v.answer
 }
 

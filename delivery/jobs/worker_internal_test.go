@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -95,12 +96,17 @@ func TestWorkJudges(t *testing.T) {
 			if !strings.Contains(log.String(), "outcome="+string(c.outcome)) || strings.Contains(log.String(), secret) {
 				t.Errorf("the log says %s", log.String())
 			}
+			if !inSeconds.MatchString(log.String()) {
+				t.Errorf("the log's times are no seconds: %s", log.String())
+			}
 			if err != nil && strings.Contains(err.Error(), secret) {
 				t.Errorf("River gets %v", err)
 			}
 		})
 	}
 }
+
+var inSeconds = regexp.MustCompile(` duration=[0-9.]+ again_in=[0-9.]+ `)
 
 // wantAnswer checks what River will do.
 func wantAnswer(t *testing.T, err error, want outcome, text string, snooze time.Duration) {

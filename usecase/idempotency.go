@@ -77,11 +77,12 @@ func (s *Idempotency) Run(
 }
 
 // Replay gives the kept response to a repeat of the same request, for callers
-// that may do nothing else any more; ok is false when there is none.
+// that may do nothing else any more; ok is false when there is none, or one that
+// tells of somebody's profile: that is not for them to read any more.
 func (s *Idempotency) Replay(ctx context.Context, req IdempotentRequest) (resp domain.KeptResponse, ok bool, err error) {
 	kept, err := s.deps.Store.Find(ctx, s.keyHashes(req), s.deps.Clock.Now())
 	switch {
-	case errors.Is(err, domain.NotFound), err == nil && !s.same(kept, req):
+	case errors.Is(err, domain.NotFound), err == nil && (!s.same(kept, req) || kept.SubjectProfileID != nil):
 		return domain.KeptResponse{}, false, nil
 	case err != nil:
 		return domain.KeptResponse{}, false, err

@@ -61,3 +61,22 @@ func TestReplayTakesNoFailureForNothingKept(t *testing.T) {
 		t.Errorf("%v, %v", ok, err)
 	}
 }
+
+// Whoever has no account any more hears again what names nobody, and no more.
+func TestReplayKeepsProfilesFromTheErased(t *testing.T) {
+	s := fakestore.New()
+	keys := usecase.NewIdempotency(s.IdempotencyDeps(storetest.NewClock(), storetest.Hashes))
+	subject := domain.NewID(storetest.Now)
+	for key, of := range map[string]*string{"erasure": nil, "suspension": &subject} {
+		req := usecase.IdempotentRequest{CallerID: "user_1", Key: key, Method: "POST", Target: "/"}
+		_, _, err := keys.Run(t.Context(), req, func(context.Context) (domain.KeptResponse, error) {
+			return domain.KeptResponse{Status: 200, SubjectProfileID: of}, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp, ok, err := keys.Replay(t.Context(), req); ok != (of == nil) || err != nil || resp.SubjectProfileID != nil {
+			t.Errorf("%s: %+v, %v, %v", key, resp, ok, err)
+		}
+	}
+}

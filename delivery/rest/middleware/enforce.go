@@ -24,8 +24,9 @@ type AccountResolver interface {
 // elsewhere. On account routes the profile it had to load anyway is handed on, so
 // that a read costs one statement.
 //
-// There is one thing that an erased person may still do: repeat the request that
-// erased them, under its Idempotency-Key, and hear its answer again.
+// There is one thing that an erased person may still do: repeat a request under its
+// Idempotency-Key, such as the one that erased them, and hear its answer again,
+// unless that tells of a profile.
 func Enforce(accounts AccountResolver, keys *usecase.Idempotency) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {

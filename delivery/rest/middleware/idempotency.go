@@ -104,7 +104,7 @@ func idempotentRequest(c echo.Context, key string) (usecase.IdempotentRequest, e
 
 // replayErased gives a caller whose account is erased the answer again that they
 // got for this same request, above all the one that erased them: the network may
-// have lost it. Anything else is refused as ever.
+// have lost it. Anything else, and what tells of a profile, is refused as ever.
 func replayErased(c echo.Context, keys *usecase.Idempotency, refusal error) error {
 	key, err := idempotencyKey(c.Request().Header)
 	if err != nil || key == "" {

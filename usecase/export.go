@@ -2,6 +2,7 @@ package usecase
 
 import (
 	"context"
+	"errors"
 	"iter"
 
 	"github.com/profile-api/profile-api/domain"
@@ -26,9 +27,12 @@ type Bundle struct {
 }
 
 // Own gathers the bundle of the caller, whose profile is at hand. A failure after
-// it returned comes as the last element of Events.
+// it returned comes as the last element of Events. Error: account-erased (401).
 func (s *Export) Own(ctx context.Context, p *domain.Profile) (*Bundle, error) {
 	preferences, err := s.deps.Preferences.ByProfileID(ctx, p.ID)
+	if errors.Is(err, domain.NotFound) { // erased since the caller was let in
+		return nil, errAccountErased
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -22,11 +22,12 @@ func (h profileHandlers) batch(c echo.Context) error {
 	if err := readQuery(c, &request); err != nil {
 		return err
 	}
-	if (request.Handles == "") == (request.IDs == "") {
+	given := c.QueryParams()
+	if given.Has("handles") == given.Has("ids") || request.Handles+request.IDs == "" {
 		return malformed("Name profiles by one of the query parameters handles and ids.")
 	}
 	find, names := h.profiles.BatchByHandles, strings.Split(request.Handles, ",")
-	if request.IDs != "" {
+	if given.Has("ids") {
 		find, names = h.profiles.BatchByIDs, strings.Split(request.IDs, ",")
 	}
 	if len(names) > usecase.MaxBatch {

@@ -33,6 +33,7 @@ func (r reply) data(t *testing.T, member string) []string {
 	return list
 }
 
+// That it is one SQL statement whatever the number is in statements_test.go.
 func TestBatch(t *testing.T) {
 	w := newWorld(t)
 	_, ada := w.named(t, "Ada_L", `"metadata":{"hidden":"x"}`, `"locale":"de"`)
@@ -77,7 +78,7 @@ func TestBatchesThatAreRefused(t *testing.T) {
 		t.Errorf("%v", list)
 	}
 	for _, query := range []string{
-		"", "?", "?handles=", "?ids=", "?handles=&ids=", "?handles=a&ids=b", "?handles=a&handles=b", "?handle=a", "?handles=abc&limit=5",
+		"", "?", "?handles=", "?ids=", "?handles=&ids=", "?handles=a&ids=b", "?handles=abc&ids=", "?handles=&ids=" + domain.NobodysID, "?handles=a&handles=b", "?handle=a", "?handles=abc&limit=5",
 		"?handles=" + hundred + ",aaa", "?handles=%ff", "?handles=%zz", "?handles=a;b",
 	} {
 		w.do(t, "GET", "/v1/profiles"+query, nil).problem(t, 400, domain.CodeMalformedRequest)
@@ -85,7 +86,6 @@ func TestBatchesThatAreRefused(t *testing.T) {
 	w.do(t, "GET", "/v1/profiles?handles=abc", nil, bearer("bad")).problem(t, 401, domain.CodeUnauthenticated)
 }
 
-// One SQL statement whatever the number; see statements_test.go for every route.
 func TestHandleAvailability(t *testing.T) {
 	w := newWorld(t)
 	owner, _ := w.named(t, "First_One")

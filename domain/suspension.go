@@ -7,7 +7,7 @@ import (
 
 // Suspension is what an admin says when suspending somebody.
 type Suspension struct {
-	Reason string     // 1–500 characters after trimming; admins read it, the person does not
+	Reason string     // 1–500 characters after trimming; for admins, and in the person's export
 	Until  *time.Time // when it ends by itself, after now; nil: until further notice
 }
 

@@ -158,7 +158,7 @@ func (d ProfilesDeps) refuseErased(ctx context.Context, caller domain.Caller) er
 var (
 	errNoProfile    = domain.NewError(domain.NotFound, domain.CodeNotFound, "There is no such profile.")
 	errStaleVersion = domain.NewError(domain.PreconditionFailed, domain.CodePreconditionFailed,
-		"The profile has changed since the version named in If-Match; nothing was changed.")
+		"This has changed since the version named in If-Match; nothing was changed.")
 	errAccountSuspended = domain.NewError(domain.Forbidden, domain.CodeAccountSuspended, "This account is suspended.")
 	errAccountErased    = domain.NewError(domain.Unauthenticated, domain.CodeAccountErased, "This account was erased.")
 )

@@ -38,16 +38,16 @@ const (
 // it must be erased and nothing in it can be changed: profile ids, names of
 // fields without values, a keyed hash, a shortened network.
 type AuditEvent struct {
-	ID            string      `gorm:"column:id;primaryKey" json:"id"` // UUID v7
-	OccurredAt    time.Time   `gorm:"column:occurred_at" json:"occurred_at"`
-	Action        AuditAction `gorm:"column:action" json:"action"`
-	ActorKind     ActorKind   `gorm:"column:actor_kind" json:"actor_kind"`
-	ActorID       *string     `gorm:"column:actor_id" json:"actor_id"`         // a profile id
-	Impersonator  *string     `gorm:"column:impersonator" json:"impersonator"` // keyed hash of a Clerk id
-	ProfileID     string      `gorm:"column:profile_id" json:"profile_id"`
-	ChangedFields []string    `gorm:"column:changed_fields;serializer:json" json:"changed_fields"` // JSON names, never nil
-	RequestID     string      `gorm:"column:request_id" json:"request_id"`                         // empty outside a request
-	ClientNetwork string      `gorm:"column:client_network" json:"client_network"`                 // IPv4 /24 or IPv6 /48; empty when unknown
+	ID            string      `gorm:"column:id;primaryKey"` // UUID v7
+	OccurredAt    time.Time   `gorm:"column:occurred_at"`
+	Action        AuditAction `gorm:"column:action"`
+	ActorKind     ActorKind   `gorm:"column:actor_kind"`
+	ActorID       *string     `gorm:"column:actor_id"`     // a profile id
+	Impersonator  *string     `gorm:"column:impersonator"` // keyed hash of a Clerk id
+	ProfileID     string      `gorm:"column:profile_id"`
+	ChangedFields []string    `gorm:"column:changed_fields;serializer:json"` // JSON names, never nil
+	RequestID     string      `gorm:"column:request_id"`                     // empty outside a request
+	ClientNetwork string      `gorm:"column:client_network"`                 // IPv4 /24 or IPv6 /48; empty when unknown
 }
 
 // TableName tells GORM the table.

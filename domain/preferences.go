@@ -21,14 +21,14 @@ type EmailNotifications struct {
 
 // Preferences are a person's settings, one row beside each profile.
 type Preferences struct {
-	ProfileID          string             `gorm:"column:profile_id;primaryKey" json:"-"`
-	Theme              Theme              `gorm:"column:theme" json:"theme"`
-	EmailNotifications EmailNotifications `gorm:"embedded;embeddedPrefix:email_" json:"email_notifications"`
-	ContentLanguage    *string            `gorm:"column:content_language" json:"content_language"` // BCP 47; nil: as the profile's locale
-	ReducedMotion      bool               `gorm:"column:reduced_motion" json:"reduced_motion"`
-	Version            int64              `gorm:"column:version" json:"version"` // from 1, +1 with each change
-	CreatedAt          time.Time          `gorm:"column:created_at;autoCreateTime:false" json:"-"`
-	UpdatedAt          time.Time          `gorm:"column:updated_at;autoUpdateTime:false" json:"-"`
+	ProfileID          string             `gorm:"column:profile_id;primaryKey"`
+	Theme              Theme              `gorm:"column:theme"`
+	EmailNotifications EmailNotifications `gorm:"embedded;embeddedPrefix:email_"`
+	ContentLanguage    *string            `gorm:"column:content_language"` // BCP 47; nil: as the profile's locale
+	ReducedMotion      bool               `gorm:"column:reduced_motion"`
+	Version            int64              `gorm:"column:version"` // from 1, +1 with each change
+	CreatedAt          time.Time          `gorm:"column:created_at;autoCreateTime:false"`
+	UpdatedAt          time.Time          `gorm:"column:updated_at;autoUpdateTime:false"`
 }
 
 // TableName tells GORM the table.

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -25,10 +26,24 @@ func (h activityHandlers) own(c echo.Context) error {
 	return writeJSON(c, http.StatusOK, echo.MIMEApplicationJSON, listOf(page, viewAuditEvent))
 }
 
-// viewAuditEvent is the event itself: it holds nothing that anyone but those who
-// may ask for it could learn from, and its JSON names are the contract's.
-func viewAuditEvent(e *domain.AuditEvent) domain.AuditEvent {
-	v := *e
-	v.OccurredAt = v.OccurredAt.UTC()
-	return v
+// auditEvent is what admins read of an event, and its owner of what
+// [domain.AuditEvent.SeenByOwner] leaves.
+type auditEvent struct {
+	ID            string             `json:"id"`
+	OccurredAt    time.Time          `json:"occurred_at"`
+	Action        domain.AuditAction `json:"action"`
+	ActorKind     domain.ActorKind   `json:"actor_kind"`
+	ActorID       *string            `json:"actor_id"`
+	Impersonator  *string            `json:"impersonator"`
+	ProfileID     string             `json:"profile_id"`
+	ChangedFields []string           `json:"changed_fields"`
+	RequestID     string             `json:"request_id"`
+	ClientNetwork string             `json:"client_network"`
+}
+
+func viewAuditEvent(e *domain.AuditEvent) auditEvent {
+	return auditEvent{
+		ID: e.ID, OccurredAt: e.OccurredAt.UTC(), Action: e.Action, ActorKind: e.ActorKind, ActorID: e.ActorID, Impersonator: e.Impersonator,
+		ProfileID: e.ProfileID, ChangedFields: e.ChangedFields, RequestID: e.RequestID, ClientNetwork: e.ClientNetwork,
+	}
 }

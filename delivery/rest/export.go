@@ -9,7 +9,6 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/profile-api/profile-api/delivery/rest/middleware"
-	"github.com/profile-api/profile-api/domain"
 	"github.com/profile-api/profile-api/usecase"
 )
 
@@ -21,10 +20,16 @@ type exportHandlers struct {
 // exportHead is the bundle but for the audit trail. A test holds it equal to the
 // columns of the database: whoever adds one must show it here or say why not.
 type exportHead struct {
-	Profile            exportProfile              `json:"profile"`
-	Preferences        exportPreferences          `json:"preferences"`
-	HandleReservations []domain.HandleReservation `json:"handle_reservations"`
-	StoredResponses    []exportResponse           `json:"stored_responses"`
+	Profile            exportProfile       `json:"profile"`
+	Preferences        exportPreferences   `json:"preferences"`
+	HandleReservations []exportReservation `json:"handle_reservations"`
+	StoredResponses    []exportResponse    `json:"stored_responses"`
+}
+
+type exportReservation struct {
+	HandleHash    string    `json:"handle_hash"`
+	ProfileID     string    `json:"profile_id"`
+	ReservedUntil time.Time `json:"reserved_until"`
 }
 
 // exportResponse is an answer that an admin got about the person. The hashes
@@ -82,12 +87,11 @@ func (h exportHandlers) head(b *usecase.Bundle) exportHead {
 		Preferences: exportPreferences{
 			viewPreferences(b.Preferences), b.Preferences.ProfileID, b.Preferences.CreatedAt.UTC(), b.Preferences.UpdatedAt.UTC(),
 		},
-		HandleReservations: make([]domain.HandleReservation, 0, len(b.Reservations)),
+		HandleReservations: make([]exportReservation, 0, len(b.Reservations)),
 		StoredResponses:    make([]exportResponse, 0, len(b.Responses)),
 	}
 	for _, r := range b.Reservations {
-		r.ReservedUntil = r.ReservedUntil.UTC()
-		head.HandleReservations = append(head.HandleReservations, r)
+		head.HandleReservations = append(head.HandleReservations, exportReservation{r.HandleHash, r.ProfileID, r.ReservedUntil.UTC()})
 	}
 	for _, r := range b.Responses {
 		head.StoredResponses = append(head.StoredResponses, exportResponse{

@@ -59,6 +59,18 @@ func TestEveryProblemCodeIsDocumented(t *testing.T) {
 	}
 }
 
+func TestEveryAuditActionIsDocumented(t *testing.T) {
+	listed := theDocument().spec.Components.Schemas["AuditAction"].Value.Enum
+	if len(listed) != len(domain.AuditActions()) {
+		t.Errorf("%v in the document", listed)
+	}
+	for _, action := range domain.AuditActions() {
+		if !slices.Contains(listed, any(string(action))) {
+			t.Errorf("%s is not in the document", action)
+		}
+	}
+}
+
 func TestTheDocumentIsServed(t *testing.T) {
 	w := newWorld(t)
 	asYAML := w.do(t, "GET", "/openapi.yaml", nil).want(t, 200)

@@ -22,11 +22,26 @@ func derive(s *Settings) {
 		s.DocsEnabled = !s.Production()
 		s.origins["DOCS_ENABLED"] = Origin{Source: SourceDerived}
 	}
+	if s.origins["SECURITY_CONTACT"].Source == SourceUnset {
+		s.SecurityContact = "mailto:security@" + ownDomain(s.AllowedHosts)
+		s.origins["SECURITY_CONTACT"] = Origin{Source: SourceDerived}
+	}
 	// A smaller pool alone is no contradiction to a default that nobody chose.
 	if s.origins["DB_MAX_IDLE_CONNS"].Source == SourceDefault && s.DBMaxIdleConns > s.DBMaxOpenConns && s.DBMaxOpenConns > 0 {
 		s.DBMaxIdleConns = s.DBMaxOpenConns
 		s.origins["DB_MAX_IDLE_CONNS"] = Origin{Source: SourceDerived}
 	}
+}
+
+// ownDomain is the first host that can stand in an e-mail address: neither a
+// star nor an IPv6 address.
+func ownDomain(hosts []string) string {
+	for _, host := range hosts {
+		if host = strings.TrimPrefix(host, "."); host != "*" && !strings.Contains(host, ":") && validHost(host) {
+			return host
+		}
+	}
+	return "localhost"
 }
 
 // unescapePEM turns the two characters \n into line breaks: what is left of

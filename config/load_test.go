@@ -46,6 +46,7 @@ func TestDefaultsAreThoseOfTheContract(t *testing.T) {
 		DiskMinFreePercent:         10,
 		LogLevel:                   slog.LevelInfo,
 		LogFormat:                  LogJSON,
+		SecurityContact:            "mailto:security@api.acme.dev",
 		SecretKey:                  NewSecret(goodKey),
 		ClerkSecretKey:             NewSecret(production()["CLERK_SECRET_KEY"]),
 		DatabaseURL:                NewSecret(production()["DATABASE_URL"]),
@@ -80,6 +81,7 @@ func TestEveryVariableIsReadFromTheEnvironment(t *testing.T) {
 		"ADMIN_REQUEST_TIMEOUT": "8s", "SHUTDOWN_DRAIN_DELAY": "0s", "SHUTDOWN_TIMEOUT": "9s", "MAX_BODY_BYTES": "10",
 		"RATE_LIMIT_USER": "off", "RATE_LIMIT_IP": "5/s", "RATE_LIMIT_GLOBAL": "9/2m", "RATE_LIMIT_ADMIN_BYPASS": "false",
 		"DISK_PATH": "/data", "DISK_MIN_FREE_PERCENT": "12", "LOG_LEVEL": "warn", "LOG_FORMAT": "text", "DOCS_ENABLED": "false",
+		"SECURITY_CONTACT": "https://acme.dev/report",
 	}
 	for _, entry := range Reference() {
 		if _, ok := given[entry.Variable]; !ok {
@@ -116,6 +118,7 @@ func TestEveryVariableIsReadFromTheEnvironment(t *testing.T) {
 		"level":     {s.LogLevel, slog.LevelWarn},
 		"format":    {s.LogFormat, LogText},
 		"docs":      {s.DocsEnabled, false},
+		"contact":   {s.SecurityContact, "https://acme.dev/report"},
 		"debug":     {s.Debug, true},
 		"sentry":    {s.SentryEnabled(), false},
 		"redis":     {s.RedisURL().Reveal(), "redis://cache"},
@@ -142,6 +145,26 @@ func TestDocsFollowTheEnvironmentUnlessSet(t *testing.T) {
 		if s := mustLoad(t, test.env); s.DocsEnabled != test.want {
 			t.Errorf("DocsEnabled = %v with ENVIRONMENT=%q DOCS_ENABLED=%q", s.DocsEnabled, test.env["ENVIRONMENT"], test.env["DOCS_ENABLED"])
 		}
+	}
+}
+
+func TestTheSecurityContactFollowsTheHostsUnlessSet(t *testing.T) {
+	t.Parallel()
+	for hosts, want := range map[string]string{
+		"":                             "mailto:security@localhost",
+		"api.example.com":              "mailto:security@api.example.com",
+		".example.org,api.example.com": "mailto:security@example.org",
+		"127.0.0.1":                    "mailto:security@127.0.0.1",
+		"*":                            "mailto:security@localhost",
+		"::1,api.example.com":          "mailto:security@api.example.com",
+	} {
+		s := mustLoad(t, with(development(), "ALLOWED_HOSTS", hosts))
+		if s.SecurityContact != want || s.origins["SECURITY_CONTACT"].Source != SourceDerived {
+			t.Errorf("ALLOWED_HOSTS=%q gives %q", hosts, s.SecurityContact)
+		}
+	}
+	if s := mustLoad(t, with(development(), "SECURITY_CONTACT", "mailto:a@b.example")); s.SecurityContact != "mailto:a@b.example" {
+		t.Errorf("set, but %q", s.SecurityContact)
 	}
 }
 

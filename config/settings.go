@@ -95,6 +95,7 @@ type Settings struct {
 	LogLevel           slog.Level `env:"LOG_LEVEL" default:"info" rule:"debug, info, warn or error"`
 	LogFormat          LogFormat  `env:"LOG_FORMAT" default:"json" rule:"json or text"`
 	DocsEnabled        bool       `env:"DOCS_ENABLED" shown:"false in production, else true" rule:"true or false; whether /docs and /openapi.* are served"`
+	SecurityContact    string     `env:"SECURITY_CONTACT" shown:"mailto:security@ and the first of ALLOWED_HOSTS" rule:"mailto: with an address, or an https URL; whom /.well-known/security.txt names"`
 
 	origins map[string]Origin // by variable; nil for settings made by hand
 }

@@ -2,7 +2,9 @@ package config
 
 import (
 	"net"
+	"net/mail"
 	"net/netip"
+	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -40,7 +42,31 @@ func (c *checker) network() {
 			c.fault("TRUSTED_PROXIES", "must not be %s in production: anyone's X-Forwarded-For would be believed", prefix)
 		}
 	}
+	if !validContact(s.SecurityContact) {
+		c.fault("SECURITY_CONTACT", "must be mailto: with an address, or an https URL%s", echo(s.SecurityContact))
+	}
 	c.listeners()
+}
+
+// validContact accepts what RFC 9116, section 2.5.3, allows but telephone
+// numbers, in one line: a line break would forge another field. Settings made by
+// hand may leave it out.
+func validContact(contact string) bool {
+	if contact == "" {
+		return true
+	}
+	u, err := url.Parse(contact)
+	if err != nil || len(contact) > 2048 || strings.IndexFunc(contact, func(r rune) bool { return r <= ' ' || r > '~' }) >= 0 {
+		return false
+	}
+	switch u.Scheme {
+	case "mailto":
+		address, err := mail.ParseAddress(u.Opaque)
+		return err == nil && address.Address == u.Opaque
+	case "https":
+		return u.Host != "" && u.User == nil
+	}
+	return false
 }
 
 func (c *checker) listeners() {

@@ -324,6 +324,9 @@ func TestNetworkRules(t *testing.T) {
 		bad("HTTP_ADDR", "8080", "localhost", ":http", ":70000", ":-1", "a b:80", "http://x:80", "::1:80x", ":"),
 		good("OPS_ADDR", ":9091", "127.0.0.1:0", "[::1]:9090"),
 		bad("OPS_ADDR", "9090", ":8080", "127.0.0.1:8080", "0.0.0.0:8080", "off"),
+		good("SECURITY_CONTACT", "mailto:security@acme.dev", "https://acme.dev/report", "mailto:a@acme.dev?subject=report"),
+		bad("SECURITY_CONTACT", "security@acme.dev", "http://acme.dev", "mailto:", "mailto:acme", "https://", "https://u:p@acme.dev", "javascript:alert(1)",
+			"mailto:a@acme.dev\nContact: mailto:b@acme.dev", "tel:+1-201-555-0123", "https://acme.dev/ü", "mailto:A <a@acme.dev>"),
 	)
 	wantOnly(t, faultsOf(t, with(production(), "HTTP_ADDR", "127.0.0.1:9090")), "OPS_ADDR")
 	mustLoad(t, with(production(), "HTTP_ADDR", "127.0.0.1:0", "OPS_ADDR", "127.0.0.1:0"))

@@ -26,7 +26,10 @@ func river() *goose.Migration {
 	return goose.NewGoMigration(9, &goose.GoFunc{RunDB: riverUp}, &goose.GoFunc{RunDB: riverDown})
 }
 
-func riverUp(ctx context.Context, db *sql.DB) error {
+func riverUp(ctx context.Context, db *sql.DB) error { return riverUpTo(ctx, db, riverVersion) }
+
+// riverUpTo brings River's schema to the target, from wherever it is below.
+func riverUpTo(ctx context.Context, db *sql.DB, target int) error {
 	m, err := riverMigrator(db)
 	if err != nil {
 		return err
@@ -36,10 +39,10 @@ func riverUp(ctx context.Context, db *sql.DB) error {
 		return fmt.Errorf("read River's versions: %w", err)
 	}
 	// With the target among those applied, River would go on to its latest.
-	if slices.ContainsFunc(there, func(v rivermigrate.Migration) bool { return v.Version == riverVersion }) {
+	if slices.ContainsFunc(there, func(v rivermigrate.Migration) bool { return v.Version >= target }) {
 		return nil
 	}
-	_, err = m.Migrate(ctx, rivermigrate.DirectionUp, &rivermigrate.MigrateOpts{TargetVersion: riverVersion})
+	_, err = m.Migrate(ctx, rivermigrate.DirectionUp, &rivermigrate.MigrateOpts{TargetVersion: target})
 	return err
 }
 

@@ -36,6 +36,7 @@ func announce(ctx context.Context, b banner) {
   profile-api is ready; Ctrl-C stops it, the data stays.
 
   API       %s     health: /health
+  docs      %s/docs     read it and try it; paste a token under Authorize
   metrics   %s/metrics
   sign-in   %s     stand-in for Clerk: pick a person, copy a token
 
@@ -45,7 +46,7 @@ func announce(ctx context.Context, b banner) {
 
   %s
 
-`, b.API, b.Ops, b.Clerk, clerkstandin.CurlLine(b.API, token))
+`, b.API, b.API, b.Ops, b.Clerk, clerkstandin.CurlLine(b.API, token))
 }
 
 func answers(ctx context.Context, url string) bool {

@@ -62,6 +62,10 @@ func TestNewcomersFirstCallAndRestart(t *testing.T) {
 			t.Errorf("the stand-in's page does not offer %s", name)
 		}
 	}
+	docs := first.api() + "/docs"
+	if !strings.Contains(first.output(), docs) || !strings.Contains(get(t, docs), "swagger-ui") {
+		t.Errorf("the banner does not lead to the docs")
+	}
 	pids := first.postgresPIDs(t)
 	if len(pids) != 1 || !process.Alive(pids[0]) {
 		t.Fatalf("one PostgreSQL should be running, found %v", pids)

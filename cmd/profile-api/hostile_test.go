@@ -226,8 +226,8 @@ var (
 
 // fixed are all the values that labels of ours may have.
 var fixed = map[string]*regexp.Regexp{
-	"method":     regexp.MustCompile(`^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|CONNECT|TRACE|OTHER)$`),
-	"route":      regexp.MustCompile(`^(/health(/ready|/live)?|/v1/profiles(/me(/preferences|/activity|/export)?|/\{handle\})?|/v1/handles/\{handle\}|` +
+	"method": regexp.MustCompile(`^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|CONNECT|TRACE|OTHER)$`),
+	"route": regexp.MustCompile(`^(/health(/ready|/live)?|/v1/profiles(/me(/preferences|/activity|/export)?|/\{handle\})?|/v1/handles/\{handle\}|` +
 		`/v1/admin/(profiles(/\{id\}(/suspend|/reactivate)?)?|audit-events)|/problems/\{code\}|/docs(/\*)?|/openapi\.(yaml|json)|/\.well-known/security\.txt|unmatched)$`),
 	"status":     regexp.MustCompile(`^[1-5][0-9][0-9]$`),
 	"le":         regexp.MustCompile(`^([0-9.e+-]+|\+Inf)$`),

@@ -72,6 +72,11 @@ func TestAdminReadsAndCorrects(t *testing.T) {
 	if app := w.me(t, owner)["app_metadata"]; fmt.Sprint(app) != "map[n:map[a:1 b:2]]" {
 		t.Errorf("merged into %v", app)
 	}
+	for _, body := range []string{`[]`, `{"Bio":"x"}`, `{"bio":"x","bio":"y"}`} {
+		w.do(t, "PATCH", path, body, boss.is()).problem(t, 400, domain.CodeMalformedRequest)
+	}
+	w.named(t, "somebody_s")
+	w.do(t, "PATCH", path, `{"handle":"SOMEBODY_s"}`, boss.is()).problem(t, 409, domain.CodeHandleTaken)
 	// The handle that an admin took away is kept for its owner.
 	w.patch(t, w.person(), `{"handle":"target_t"}`).problem(t, 409, domain.CodeHandleTaken)
 

@@ -17,7 +17,7 @@ func versionTag(version int64) string { return `"v` + strconv.FormatInt(version,
 
 // endedSuffix marks the representation of a profile whose suspension ended by
 // itself: that changes its status, but is no change of the profile and leaves the version alone.
-const endedSuffix = ".ended"
+const endedSuffix = "-ended"
 
 // adminTag is the entity tag of a profile as admins see it.
 func adminTag(p *domain.Profile, now time.Time) string {

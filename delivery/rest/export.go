@@ -64,11 +64,11 @@ func (h exportHandlers) own(c echo.Context) error {
 	}
 	header := c.Response().Header()
 	header.Set("ETag", contentTag(slices.Concat(head, []byte(b.NewestEvent))))
-	header.Set("Content-Disposition", `attachment; filename="profile-export.json"`)
 	if noneMatch(c.Request().Header.Values("If-None-Match"), header.Get("ETag")) {
 		return c.NoContent(http.StatusNotModified)
 	}
 	header.Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
+	header.Set(echo.HeaderContentDisposition, `attachment; filename="profile-export.json"`)
 	c.Response().WriteHeader(http.StatusOK)
 	if c.Request().Method == http.MethodHead {
 		return nil

@@ -118,7 +118,7 @@ func TestExportStreamsALongTrail(t *testing.T) {
 	p, id := w.named(t, "long_trail")
 	const events = 1003 // five pages and a bit
 	w.sql(t, `INSERT INTO audit_events (id, occurred_at, action, actor_kind, actor_id, profile_id)
-		SELECT gen_random_uuid(), timestamptz '2026-01-01' + i / 3 * interval '1 second', 'profile.updated', 'user', $1, $1 FROM generate_series(1, $2) i`, id, events)
+		SELECT ('019c0000-0000-7000-8000-' || lpad(to_hex(i), 12, '0'))::uuid, timestamptz '2026-01-01' + i / 3 * interval '1 second', 'profile.updated', 'user', $1, $1 FROM generate_series(1, $2) i`, id, events)
 	list := w.do(t, "GET", exportPath, nil, p.is()).want(t, 200).object(t)["audit_events"].([]any)
 	seen := map[string]bool{}
 	last := w.clock.Now()
@@ -158,7 +158,7 @@ func TestExportThatFailsUnderWayBreaksTheConnection(t *testing.T) {
 	w := newWorld(t)
 	p, id := w.named(t, "long_trail")
 	w.sql(t, `INSERT INTO audit_events (id, occurred_at, action, actor_kind, actor_id, profile_id)
-		SELECT gen_random_uuid(), timestamptz '2026-01-01', 'profile.updated', 'user', $1, $1 FROM generate_series(1, 300) i`, id)
+		SELECT ('019c0000-0000-7000-8000-' || lpad(to_hex(i), 12, '0'))::uuid, timestamptz '2026-01-01', 'profile.updated', 'user', $1, $1 FROM generate_series(1, 300) i`, id)
 	stores := storesOver(w.db, w.clock)
 	stores.Audit = failingTrail{postgres.NewAuditLog(w.db)}
 	deps := w.deps

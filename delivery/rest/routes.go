@@ -15,7 +15,7 @@ func routes(d Deps) []middleware.Route {
 	export := exportHandlers{d.Export, d.Clock}
 	erasure := erasureHandlers{d.Erasure}
 	admin := adminHandlers{d.Admin, d.Erasure, d.Clock}
-	return []middleware.Route{
+	table := []middleware.Route{
 		{Method: http.MethodGet, Template: "/health", Access: middleware.AccessOpen, Health: true, Handler: health.report},
 		{Method: http.MethodGet, Template: "/health/ready", Access: middleware.AccessOpen, Health: true, Handler: health.ready},
 		{Method: http.MethodGet, Template: "/health/live", Access: middleware.AccessOpen, Health: true, Handler: health.live},
@@ -41,5 +41,10 @@ func routes(d Deps) []middleware.Route {
 		{Method: http.MethodGet, Template: "/v1/admin/audit-events", Access: middleware.AccessAdmin, Handler: admin.auditEvents},
 
 		{Method: http.MethodGet, Template: "/problems/:code", Access: middleware.AccessOpen, Handler: problemPage},
+		{Method: http.MethodGet, Template: "/.well-known/security.txt", Access: middleware.AccessOpen, Handler: securityText{d.SecurityContact, d.Clock}.get},
 	}
+	if d.DocsEnabled {
+		table = append(table, theReference().routes()...)
+	}
+	return table
 }

@@ -39,6 +39,8 @@ type Deps struct {
 	RequestTimeout       time.Duration
 	AdminRequestTimeout  time.Duration
 	RateLimitAdminBypass bool
+	DocsEnabled          bool   // serve /docs and /openapi.*
+	SecurityContact      string // mailto: or https: URI of security.txt
 }
 
 // New builds the server's handler: the routes behind the whole chain.

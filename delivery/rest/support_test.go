@@ -30,7 +30,7 @@ import (
 	"github.com/profile-api/profile-api/usecase"
 )
 
-func TestMain(m *testing.M) { testservers.Main(m) }
+func TestMain(m *testing.M) { testservers.Main(m, wholeDocumentSeen) }
 
 // liveness is how long a test waits for what must happen; no statement about speed.
 const liveness = time.Minute
@@ -220,6 +220,7 @@ func newWorld(t *testing.T, change ...func(*Deps)) *world {
 		Verifier:    w.gate(t, log), Limiter: w.limiter, Clock: w.clock, Hashes: testHashes,
 		Metrics: middleware.NewMetrics(w.registry), Log: log,
 		MaxBodyBytes: 65536, RequestTimeout: liveness, AdminRequestTimeout: 2 * liveness, RateLimitAdminBypass: true,
+		DocsEnabled: true, SecurityContact: "mailto:security@example.com",
 	}
 	for _, c := range change {
 		c(&w.deps)
@@ -365,6 +366,7 @@ func (w *world) do(t *testing.T, method, path string, body any, changes ...with)
 	w.api.ServeHTTP(rec, r)
 	got := reply{rec.Code, rec.Result().Header, rec.Body.String()}
 	got.checkAlways(t, method, r.URL.EscapedPath())
+	theDocument().check(t, r, body, got)
 	return got
 }
 
@@ -393,6 +395,9 @@ var alwaysThere = map[string]string{
 func (r reply) checkAlways(t *testing.T, method, path string) {
 	t.Helper()
 	for name, value := range alwaysThere {
+		if path == "/docs" && r.status < 400 && name == "Content-Security-Policy" {
+			continue // its own test has it
+		}
 		if got := r.header.Values(name); len(got) != 1 || got[0] != value {
 			t.Errorf("%s %s %d: %s is %q", method, path, r.status, name, got)
 		}

@@ -209,6 +209,9 @@ func TestPage(t *testing.T) {
 	if !strings.Contains(body, "http://127.0.0.1:9999/v1/profiles/me") || !strings.Contains(body, "Bearer eyJ") {
 		t.Error("the page lacks the curl line")
 	}
+	if !strings.Contains(body, `href="http://127.0.0.1:9999/docs"`) {
+		t.Error("the page does not lead to the API's docs")
+	}
 	if strings.Contains(body, "<script> ") || !strings.Contains(body, "&lt;script&gt;") {
 		t.Error("a name is not escaped")
 	}

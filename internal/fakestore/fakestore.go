@@ -32,6 +32,8 @@ type state struct {
 	reservations map[string]reservation
 	erased       map[string]bool
 	kept         map[string]domain.IdempotencyRecord // by key hash
+	deletions    map[string]domain.ClerkDeletion     // by id
+	queued       []string                            // ids of deletions that a job was enqueued for
 }
 
 type reservation struct {
@@ -43,6 +45,7 @@ func (s state) clone() state {
 	return state{
 		maps.Clone(s.profiles), maps.Clone(s.preferences), slices.Clone(s.events), maps.Clone(s.reservations), maps.Clone(s.erased),
 		maps.Clone(s.kept),
+		maps.Clone(s.deletions), slices.Clone(s.queued),
 	}
 }
 
@@ -51,6 +54,7 @@ func New() *Store {
 	return &Store{data: state{
 		map[string]domain.Profile{}, map[string]domain.Preferences{}, nil, map[string]reservation{}, map[string]bool{},
 		map[string]domain.IdempotencyRecord{},
+		map[string]domain.ClerkDeletion{}, nil,
 	}}
 }
 

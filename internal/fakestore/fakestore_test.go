@@ -31,3 +31,13 @@ func TestIdempotency(t *testing.T) {
 			func(*testing.T) []domain.AuditEvent { return s.Events() }
 	})
 }
+
+func TestJobs(t *testing.T) {
+	storetest.Jobs(t, func(*testing.T) storetest.JobStores {
+		s := fakestore.New()
+		return storetest.JobStores{
+			Tx: s, Deletions: s.ClerkDeletions(), Queue: s.JobQueue(), Reservations: s.Reservations(),
+			Queued: func(*testing.T) []string { return s.QueuedDeletions() },
+		}
+	})
+}

@@ -44,11 +44,21 @@ var closers struct {
 }
 
 // Main runs the package's tests, stops the servers that they started and exits.
-func Main(m *testing.M) {
+// When all tests pass, each judge may still fail the run as a whole.
+func Main(m *testing.M, judges ...func() error) {
 	closers.Lock()
 	closers.inMain = true
 	closers.Unlock()
 	code := m.Run()
+	for _, judge := range judges {
+		if code != 0 {
+			break
+		}
+		if err := judge(); err != nil {
+			_, _ = fmt.Fprintln(os.Stderr, err) // the exit status tells too
+			code = 1
+		}
+	}
 	if err := closeAll(); err != nil {
 		say("could not clean up: %v", err)
 		code = max(code, 1)

@@ -92,11 +92,25 @@ func (db *DB) read(ctx context.Context, query func(*gorm.DB) error) error {
 	return translate(ctx, err)
 }
 
-// Close waits for what is in flight and closes every connection.
+// closePatience is how long Close waits for connections in use and for a server
+// that does not answer to its goodbye.
+const closePatience = 3 * time.Second
+
+// Close waits a moment for what is in flight and closes every connection. The
+// error says that some were left: the end of the process closes those.
 func (db *DB) Close() error {
 	err := db.sql.Close()
-	db.pool.Close()
-	return err
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		db.pool.Close()
+	}()
+	select {
+	case <-closed:
+		return err
+	case <-time.After(closePatience):
+		return errors.Join(err, errors.New("some connections could not be closed in time"))
+	}
 }
 
 // conn is where every query begins: in the transaction of the context when

@@ -20,3 +20,6 @@ const (
 	ProfileColumns = profileColumns
 	AuditColumns   = auditColumns
 )
+
+// Draining tells whether the runner takes no job any more.
+func (r *JobRunner) Draining() bool { return r.ctx.Err() != nil }

@@ -118,15 +118,15 @@ func (r *JobRunner) cancelJobs(ctx context.Context) {
 		return
 	}
 	if err := r.client.StopAndCancel(ctx); err != nil {
-		r.db.log.LogAttrs(ctx, slog.LevelWarn, "jobs did not end in time; they will be run again")
+		r.db.log.LogAttrs(ctx, slog.LevelWarn, "the job queue did not stop in time; what still ran will be run again")
 	}
 }
 
 // startWhenPossible tries until River runs; false when it was told to stop before.
 func (r *JobRunner) startWhenPossible(ctx context.Context) bool {
 	for r.ctx.Err() == nil {
-		if r.schemaIsCurrent(r.ctx) {
-			err := r.client.Start(r.ctx)
+		if r.schemaIsCurrent(r.ctx) { //nolint:contextcheck // the fetching's own life: Drain ends it before the jobs'
+			err := r.client.Start(r.ctx) //nolint:contextcheck // as above
 			if err == nil {
 				r.started.Store(true)
 				return true

@@ -76,7 +76,8 @@ func (db *DB) UnfinishedJobs(ctx context.Context) (map[string]int64, error) {
 		Jobs  int64
 	}
 	err := db.read(ctx, func(tx *gorm.DB) error {
-		return tx.Raw("SELECT state, count(*) AS jobs FROM river_job WHERE state = ANY (CAST(? AS river_job_state[])) GROUP BY state", "{"+strings.Join(UnfinishedStates(), ",")+"}").Scan(&rows).Error
+		return tx.Raw("SELECT state, count(*) AS jobs FROM river_job WHERE state = ANY (CAST(? AS river_job_state[])) GROUP BY state",
+			"{"+strings.Join(UnfinishedStates(), ",")+"}").Scan(&rows).Error
 	})
 	if err != nil {
 		return nil, err

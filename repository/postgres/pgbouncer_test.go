@@ -35,6 +35,16 @@ func TestThroughPgBouncer(t *testing.T) {
 			return stores(t, through(t, direct), asker(t, direct))
 		})
 	})
+	t.Run("jobs", func(t *testing.T) {
+		storetest.Jobs(t, func(t *testing.T) storetest.JobStores {
+			direct := migrated(t)
+			return jobStores(t, through(t, direct), asker(t, direct))
+		})
+	})
+	t.Run("job runner", func(t *testing.T) {
+		direct := migrated(t)
+		runAndFinish(t, through(t, direct), asker(t, direct))
+	})
 	t.Run("cancellation reaches the server", func(t *testing.T) {
 		direct := migrated(t)
 		conn := asker(t, direct)

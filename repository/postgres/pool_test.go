@@ -166,6 +166,23 @@ func TestIdleConnectionsAreBounded(t *testing.T) {
 	must(t, db.Check(within(t)))
 }
 
+// A server that hangs must not keep the process from ending.
+func TestCloseDoesNotWaitForEver(t *testing.T) {
+	db, err := postgres.Open(t.Context(), postgres.Options{URL: migrated(t)})
+	must(t, err)
+	release, held, over := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(over)
+		_ = db.WithinTx(context.Background(), func(context.Context) error { close(held); <-release; return nil }) // what becomes of it does not matter here
+	}()
+	<-held
+	if err := db.Close(); err == nil {
+		t.Error("a connection is in use, and Close says that all are closed")
+	}
+	close(release)
+	<-over
+}
+
 func TestOpenRefusesAnUnreadableURLWithoutTellingIt(t *testing.T) {
 	_, err := postgres.Open(t.Context(), postgres.Options{URL: "postgres://u:hunter2@host:notaport/db"})
 	if err == nil {

@@ -17,7 +17,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/profile-api/profile-api/config"
-	"github.com/profile-api/profile-api/delivery/jobs"
 	"github.com/profile-api/profile-api/delivery/ops"
 	"github.com/profile-api/profile-api/delivery/rest"
 	"github.com/profile-api/profile-api/delivery/rest/middleware"
@@ -40,7 +39,6 @@ func (systemClock) Now() time.Time { return time.Now() }
 func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	clock := systemClock{}
 	hashes := domain.NewPseudonymizer(s.SecretKey.Reveal(), reveal(s.SecretKeyFallbacks)...)
-	sealer := domain.NewSealer(s.SecretKey.Reveal(), reveal(s.SecretKeyFallbacks)...)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
@@ -64,17 +62,17 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	defer closing(ctx, log, "valkey", cache.Close)
 
 	// Clerk: who is who.
-	people, err := openClerk(s, clock, log)
+	keys, gate, err := openClerk(s, clock, log)
 	if err != nil {
 		return err
 	}
 
 	// Use cases.
-	reservations, responses := postgres.NewHandleReservations(db), postgres.NewIdempotency(db)
+	responses := postgres.NewIdempotency(db)
 	stores := usecase.ProfilesDeps{
 		Tx: db, Profiles: postgres.NewProfiles(db), Finder: postgres.NewProfiles(db), Eraser: postgres.NewProfiles(db),
-		Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db), Reservations: reservations,
-		Identities: postgres.NewIdentities(db), Responses: responses, Clock: clock, Hashes: hashes, Cursors: domain.NewCursors(sealer),
+		Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db), Reservations: postgres.NewHandleReservations(db),
+		Identities: postgres.NewIdentities(db), Responses: responses, Clock: clock, Hashes: hashes, Cursors: domain.NewCursors(sealerOf(s)),
 	}
 	health := usecase.NewHealth(usecase.HealthDeps{
 		Database: db, Cache: limiter, Migrations: migrator, Disk: disk.Meter{Path: s.DiskPath},
@@ -82,20 +80,7 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	})
 
 	// Background jobs.
-	queue, err := postgres.NewJobQueue(db)
-	if err != nil {
-		return err
-	}
-	clerkDeletion := usecase.NewClerkDeletion(usecase.ClerkDeletionDeps{
-		Tx: db, Deletions: postgres.NewClerkDeletions(db), Queue: queue, Users: people.users, Sealer: sealer, Clock: clock,
-	})
-	work := jobs.New(jobs.Deps{ClerkDeletion: clerkDeletion, Clock: clock, Registry: registry, Log: log, Purge: usecase.NewPurge(clock,
-		usecase.PurgeTask{Name: "handle reservations", Rows: reservations},
-		usecase.PurgeTask{Name: "idempotency keys", Rows: responses},
-	)})
-	runner, err := postgres.NewJobRunner(ctx, db, postgres.JobRunnerOptions{
-		Workers: work.Workers, Periodic: work.Periodic, RetryPolicy: work.RetryPolicy, Migrator: migrator, Logger: log,
-	})
+	work, err := newJobs(ctx, s, log, db, migrator, registry)
 	if err != nil {
 		return err
 	}
@@ -103,27 +88,28 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	// The edge. Tracing and Sentry, when they come, are wired here: a tracer
 	// takes its parent from middleware.TraceFrom, Sentry hears of 5xx from the log.
 	metrics := middleware.NewMetrics(registry)
-	registry.MustRegister(poolCollector{db}, jobsCollector{db}, dependencyCollector{health, people.keys}, keyAge(people.keys))
+	registry.MustRegister(poolCollector{db}, jobsCollector{db}, dependencyCollector{health, keys}, keyAge(keys))
 	api := rest.New(rest.Deps{
 		Profiles: usecase.NewProfiles(stores), Preferences: usecase.NewPreferences(stores), Activity: usecase.NewActivity(stores),
 		Export: usecase.NewExport(stores), Admin: usecase.NewAdmin(stores), Health: health,
-		Erasure:     usecase.NewErasure(usecase.ErasureDeps{ProfilesDeps: stores, Clerk: clerkDeletion}),
+		Erasure:     usecase.NewErasure(usecase.ErasureDeps{ProfilesDeps: stores, Clerk: work.clerkDeletion}),
 		Idempotency: usecase.NewIdempotency(usecase.IdempotencyDeps{Tx: db, Store: responses, Clock: clock, Hashes: hashes}),
-		Verifier:    people.gate, Limiter: limiter, Clock: clock, Hashes: hashes, Metrics: metrics, Log: log,
+		Verifier:    gate, Limiter: limiter, Clock: clock, Hashes: hashes, Metrics: metrics, Log: log,
 		RequireHTTPS: s.Production(), AllowedHosts: s.AllowedHosts, CORSAllowedOrigins: s.CORSAllowedOrigins,
 		TrustedProxies: s.TrustedProxies, MaxBodyBytes: s.MaxBodyBytes, RequestTimeout: s.RequestTimeout,
 		AdminRequestTimeout: s.AdminRequestTimeout, RateLimitAdminBypass: s.RateLimitAdminBypass,
+		DocsEnabled: s.DocsEnabled, SecurityContact: s.SecurityContact,
 	})
 
 	background := newGroup(ctx)
 	defer background.stop()
-	background.start(people.keys.Run)
+	background.start(keys.Run)
 	background.start(limiter.Run)
-	background.start(runner.Run)
+	background.start(work.runner.Run)
 	if s.MigrateOnStart {
 		background.start(func(ctx context.Context) error { migrateWhenPossible(ctx, migrator, log); return nil })
 	}
-	return serve(ctx, s, log, health, runner, api, ops.Handler(registry))
+	return serve(ctx, s, log, health, work.runner, api, ops.Handler(registry))
 }
 
 func openValkey(s *config.Settings, clock usecase.Clock, log *slog.Logger) (*redis.Client, *valkey.Limiter, error) {
@@ -140,27 +126,18 @@ func openValkey(s *config.Settings, clock usecase.Clock, log *slog.Logger) (*red
 	return cache, limiter, nil
 }
 
-// clerkSide is what we ask of Clerk: keys to judge tokens by, and its users.
-type clerkSide struct {
-	keys  *clerk.KeySet
-	gate  *clerk.Gate
-	users *clerk.Users
-}
-
-func openClerk(s *config.Settings, clock usecase.Clock, log *slog.Logger) (c clerkSide, err error) {
-	if c.keys, err = clerk.NewKeySet(clerk.KeySetOptions{
+func openClerk(s *config.Settings, clock usecase.Clock, log *slog.Logger) (*clerk.KeySet, *clerk.Gate, error) {
+	keys, err := clerk.NewKeySet(clerk.KeySetOptions{
 		PEM: s.ClerkJWTKey, APIURL: s.ClerkAPIURL, SecretKey: s.ClerkSecretKey.Reveal(), Clock: clock, Logger: log,
-	}); err != nil {
-		return c, err
+	})
+	if err != nil {
+		return nil, nil, err
 	}
-	if c.gate, err = clerk.NewGate(c.keys, clerk.GateOptions{
+	gate, err := clerk.NewGate(keys, clerk.GateOptions{
 		Issuer: s.ClerkIssuer, AuthorizedParties: s.ClerkAuthorizedParties, AllowMissingAZP: s.ClerkAllowMissingAZP,
 		Audience: s.ClerkAudience, RoleClaim: s.ClerkRoleClaim, Clock: clock,
-	}); err != nil {
-		return c, err
-	}
-	c.users, err = clerk.NewUsers(clerk.UsersOptions{APIURL: s.ClerkAPIURL, SecretKey: s.ClerkSecretKey.Reveal(), Clock: clock})
-	return c, err
+	})
+	return keys, gate, err
 }
 
 // DatabaseOptions are the pool's options as the settings say.
@@ -180,6 +157,10 @@ func idleConnections(n int) int {
 		return -1
 	}
 	return n
+}
+
+func sealerOf(s *config.Settings) domain.Sealer {
+	return domain.NewSealer(s.SecretKey.Reveal(), reveal(s.SecretKeyFallbacks)...)
 }
 
 func rate(r config.Rate) domain.Rate { return domain.Rate{Quota: r.Quota, Period: r.Period} }

@@ -67,9 +67,9 @@ func runSeed(ctx context.Context, args []string) (err error) {
 	}
 	seconds := max(result.Writing.Seconds(), 1e-3)
 	rows := result.Profiles + result.Preferences + result.Events
-	fmt.Printf("%s profiles, as many preferences and %s audit events in %.1f s: %s people/s, %s rows/s; then %.1f s for ANALYZE\n",
+	fmt.Printf("%s profiles, as many preferences and %s audit events in %.1f s: %s people/s, %s rows/s; then %.1f s for VACUUM ANALYZE\n",
 		seed.Grouped(result.Profiles), seed.Grouped(result.Events), seconds,
-		seed.Grouped(int(float64(result.Profiles)/seconds)), seed.Grouped(int(float64(rows)/seconds)), result.Analyzing.Seconds())
+		seed.Grouped(int(float64(result.Profiles)/seconds)), seed.Grouped(int(float64(rows)/seconds)), result.Vacuuming.Seconds())
 	return nil
 }
 

@@ -13,6 +13,7 @@ function setting(name: string): string {
 const api = (token?: string) =>
   createClient<paths>({
     baseUrl: setting("API_URL"),
+    querySerializer: { array: { style: "form", explode: false } }, // handles=a,b
     headers: token ? { Authorization: `Bearer ${token}` } : {},
   });
 const me = api(setting("TOKEN"));

@@ -8,6 +8,8 @@ LINT         := $(LINT_DIR)/golangci-lint
 # Narrow a run: make test PKG=./domain/... ARGS='-run Handle -v'
 PKG  ?= ./...
 ARGS ?=
+# People that make seed adds.
+N ?= 1000000
 # Time for each fuzz test of make fuzz.
 FUZZTIME ?= 10s
 
@@ -26,6 +28,11 @@ run: need-go ## Start everything on this machine: API, PostgreSQL, Valkey, Clerk
 	@echo "compiling (the first time takes a minute or two)"
 	@$(GOBUILD) -o bin/local ./cmd/local
 	@exec bin/local
+
+.PHONY: seed
+seed: need-go ## Add N (a million) made-up profiles to the database of make run, whether or not it runs
+	@$(GOBUILD) -o bin/local ./cmd/local
+	@exec bin/local seed $(ARGS) $(N)
 
 .PHONY: test
 test: need-go need-cc ## Run all tests with the race detector, on servers of their own

@@ -17,7 +17,10 @@ import (
 	"github.com/profile-api/profile-api/internal/pglauncher"
 )
 
-const stopTimeout = 30 * time.Second
+const (
+	stopTimeout  = 30 * time.Second
+	databaseName = "profile_api"
+)
 
 // runStack starts PostgreSQL, Valkey, the stand-in and the API, in this order,
 // and stops them in the opposite one when ctx ends.
@@ -42,7 +45,7 @@ func runStack(ctx context.Context) (err error) {
 		err = errors.Join(err, pg.Stop(bounded))
 		progress("stopped")
 	}()
-	if err := pg.EnsureDatabase(ctx, "profile_api"); err != nil {
+	if err := pg.EnsureDatabase(ctx, databaseName); err != nil {
 		return err
 	}
 
@@ -64,7 +67,7 @@ func runStack(ctx context.Context) (err error) {
 		err = errors.Join(err, running.Close(bounded))
 	}()
 
-	settings, err := localSettings(st, clerk, running.APIURL(), pg.URL("profile_api"), valkey.Addr(), httpAddr, opsAddr)
+	settings, err := localSettings(st, clerk, running.APIURL(), pg.URL(databaseName), valkey.Addr(), httpAddr, opsAddr)
 	if err != nil {
 		return err
 	}

@@ -71,7 +71,7 @@ func list[T any](ctx context.Context, db *DB, q query) ([]T, error) {
 }
 
 // rareMatches is up to how many matches of a text are gathered and sorted. Beyond
-// it they are so dense that walking in the order asked for meets enough of them.
+// it they are so dense that walking in the order of time meets enough of them.
 const rareMatches = 10_000
 
 func searchQuery(f domain.ProfileFilter, after *domain.ProfilePosition, limit int, now time.Time) query {
@@ -89,8 +89,11 @@ func searchQuery(f domain.ProfileFilter, after *domain.ProfilePosition, limit in
 // textSearch finds matches of a text. The planner alone does badly here: it
 // takes what matches for spread evenly, and walks past everybody towards a few that
 // lie together. So the matches are gathered by the index of each column first; only
-// when there are too many are they met by walking. In the order of handles those
-// that match by their handle lie together, and have a branch of their own.
+// when there are too many are they met by walking. The order of handles is the
+// exception: those that match by their handle lie together there, and have a branch
+// of their own, but those that match by name or address lie anywhere but evenly,
+// because handles are made of names. They are sorted, all of them, out of the
+// indexes alone, which hold every key.
 func (q *query) textSearch(f domain.ProfileFilter, where []string, order, size string) string {
 	const keys = "id, created_at, handle, status, suspended_until" // what conditions and orders look at
 	handle, name, email, clerkID := q.textConditions(f.Text)
@@ -99,12 +102,16 @@ func (q *query) textSearch(f domain.ProfileFilter, where []string, order, size s
 	}
 	branches := []string{strings.Join([]string{handle, name, email, clerkID}, " OR ")}
 	if f.Sort == domain.SortHandle {
-		branches = []string{handle, strings.Join([]string{name, email, clerkID}, " OR ")}
+		branches = []string{handle, name, email, clerkID}
 	}
 	picked := "SELECT " + keys + " FROM gathered" + whereAll(append([]string{"NOT (SELECT yes FROM too_many)"}, where...))
-	for _, b := range branches {
+	for i, b := range branches {
+		by := order
+		if i > 0 {
+			by += " || ''" // no index has this order: matches are sorted, not walked towards
+		}
 		picked += " UNION (SELECT " + keys + " FROM profiles" + whereAll(append([]string{"(SELECT yes FROM too_many)", "(" + b + ")"}, where...)) +
-			" ORDER BY " + order + " LIMIT " + size + ")"
+			" ORDER BY " + by + " LIMIT " + size + ")"
 	}
 	return "WITH gathered AS MATERIALIZED (" +
 		strings.Join([]string{

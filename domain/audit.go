@@ -73,7 +73,7 @@ func newAuditEvent(
 	now = storedTime(now)
 	e := AuditEvent{
 		ID: NewID(now), OccurredAt: now, Action: action, ActorKind: kind, ProfileID: profileID,
-		ChangedFields: append([]string{}, changed...), RequestID: caller.RequestID, ClientNetwork: caller.Network,
+		ChangedFields: append([]string{}, changed...), RequestID: caller.Unnamed().RequestID, ClientNetwork: caller.Network,
 	}
 	if actorID != "" {
 		e.ActorID = &actorID

@@ -32,7 +32,7 @@ func (p *Preferences) Apply(patch PreferencesPatch, now time.Time) (changed []st
 		return nil, nil
 	}
 	next.Version++
-	next.UpdatedAt = storedTime(now)
+	next.UpdatedAt = latest(storedTime(now), p.UpdatedAt)
 	*p = next
 	return c.names, nil
 }

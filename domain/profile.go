@@ -101,5 +101,16 @@ func (p *Profile) VisibleTo(viewer Principal, now time.Time) bool {
 	return p.Visibility == VisibilityPublic && !p.SuspendedAt(now)
 }
 
+// NotBefore is now, or the profile's last change when that is later: the clocks
+// of replicas differ, and what comes later must not be dated earlier.
+func (p *Profile) NotBefore(now time.Time) time.Time { return latest(storedTime(now), p.UpdatedAt) }
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
 // storedTime is what PostgreSQL gives back for t: UTC, whole microseconds.
 func storedTime(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }

@@ -72,7 +72,7 @@ func (c *changes) commit(p *Profile, next Profile, now time.Time) ([]string, err
 		return nil, nil
 	}
 	next.Version++
-	next.UpdatedAt = storedTime(now)
+	next.UpdatedAt = p.NotBefore(now)
 	*p = next
 	return c.names, nil
 }

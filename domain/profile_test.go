@@ -356,8 +356,8 @@ func TestAuditEventHoldsNoPersonalData(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]any{
-		"id": e.ID, "occurred_at": "2026-03-01T12:00:00.123456Z", "action": "profile.created", "actor_kind": "user", "actor_id": "p1",
-		"impersonator": hashes.Hash(domain.PurposeImpersonator, "user_boss"), "profile_id": "p1", "changed_fields": []any{}, "request_id": "r1", "client_network": "192.0.2.0/24",
+		"ID": e.ID, "OccurredAt": "2026-03-01T12:00:00.123456Z", "Action": "profile.created", "ActorKind": "user", "ActorID": "p1",
+		"Impersonator": hashes.Hash(domain.PurposeImpersonator, "user_boss"), "ProfileID": "p1", "ChangedFields": []any{}, "RequestID": "r1", "ClientNetwork": "192.0.2.0/24",
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)

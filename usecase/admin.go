@@ -82,7 +82,6 @@ func (s *Admin) change(
 	}
 	var p *domain.Profile
 	err := s.deps.Tx.WithinTx(ctx, func(ctx context.Context) error {
-		now := s.deps.Clock.Now()
 		var err error
 		if p, err = s.deps.Finder.ByIDForUpdate(ctx, id); errors.Is(err, domain.NotFound) {
 			return errNoProfile
@@ -92,6 +91,7 @@ func (s *Admin) change(
 		if !ifMatch.Allows(p.Version) {
 			return errStaleVersion
 		}
+		now := s.deps.Clock.Now() // after the wait for the row
 		oldHandle := p.Handle
 		changed, err := what(p, now)
 		if err != nil || len(changed) == 0 {
@@ -100,7 +100,7 @@ func (s *Admin) change(
 		if err := s.deps.write(ctx, p, changed, oldHandle, now); err != nil {
 			return err
 		}
-		return s.deps.Audit.Append(ctx, domain.AdminAuditEvent(action, p.ID, caller, s.deps.Hashes, changed, now))
+		return s.deps.Audit.Append(ctx, domain.AdminAuditEvent(action, p.ID, caller.Unnamed(p.ClerkUserID), s.deps.Hashes, changed, p.UpdatedAt))
 	})
 	if err != nil {
 		return nil, err

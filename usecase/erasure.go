@@ -38,7 +38,8 @@ func (s *Erasure) EraseOwn(ctx context.Context, caller domain.Caller, ifMatch do
 	}, errAccountErased)
 }
 
-// EraseByAdmin erases anybody. Errors: not-found (404), precondition-failed (412).
+// EraseByAdmin erases anybody. Errors: not-found (404), precondition-failed
+// (412), and reauthentication-required (403) when it is the admin's own profile.
 func (s *Erasure) EraseByAdmin(ctx context.Context, caller domain.Caller, id string, ifMatch domain.IfMatch) (Erased, error) {
 	if !domain.ValidID(id) {
 		return Erased{}, errNoProfile
@@ -50,6 +51,10 @@ func (s *Erasure) EraseByAdmin(ctx context.Context, caller domain.Caller, id str
 	if err != nil {
 		return Erased{}, err
 	}
+	if p.ClerkUserID == caller.UserID && !caller.RecentlySignedIn(s.deps.Clock.Now()) { // by whatever route: it is one's own
+		return Erased{}, errReauthenticate
+	}
+	caller = caller.Unnamed(p.ClerkUserID)
 	return s.erase(ctx, p.ClerkUserID, ifMatch, func(p *domain.Profile, now time.Time) (domain.AuditEvent, error) {
 		return domain.AdminAuditEvent(domain.ActionProfileErased, p.ID, caller, s.deps.Hashes, nil, now), nil
 	}, errNoProfile)
@@ -82,7 +87,7 @@ func (s *Erasure) erase(
 		if !ifMatch.Allows(p.Version) {
 			return errStaleVersion
 		}
-		now := s.deps.Clock.Now()
+		now := p.NotBefore(s.deps.Clock.Now())
 		e, err := event(p, now)
 		if err != nil {
 			return err

@@ -31,7 +31,6 @@ func (s *Preferences) UpdateOwn(
 ) (*domain.Preferences, error) {
 	var p *domain.Preferences
 	err := s.deps.Tx.WithinTx(ctx, func(ctx context.Context) error {
-		now := s.deps.Clock.Now()
 		// The profile's row is the lock, and tells whether the person may still write.
 		profile, err := s.deps.Profiles.ByClerkIDForUpdate(ctx, caller.UserID)
 		if errors.Is(err, domain.NotFound) {
@@ -49,14 +48,14 @@ func (s *Preferences) UpdateOwn(
 		if !ifMatch.Allows(p.Version) {
 			return errStaleVersion
 		}
-		changed, err := p.Apply(patch, now)
+		changed, err := p.Apply(patch, s.deps.Clock.Now()) // after the wait for the row
 		if err != nil || len(changed) == 0 {
 			return err
 		}
 		if err := s.deps.Preferences.Update(ctx, p); err != nil {
 			return err
 		}
-		return s.deps.Audit.Append(ctx, domain.OwnAuditEvent(domain.ActionPreferencesUpdated, profile.ID, caller, s.deps.Hashes, changed, now))
+		return s.deps.Audit.Append(ctx, domain.OwnAuditEvent(domain.ActionPreferencesUpdated, profile.ID, caller, s.deps.Hashes, changed, p.UpdatedAt))
 	})
 	if err != nil {
 		return nil, err

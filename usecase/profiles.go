@@ -112,7 +112,6 @@ func (s *Profiles) UpdateOwn(ctx context.Context, caller domain.Caller, patch do
 func (s *Profiles) updateExisting(ctx context.Context, caller domain.Caller, patch domain.ProfilePatch, ifMatch domain.IfMatch) (*domain.Profile, error) {
 	var p *domain.Profile
 	err := s.deps.Tx.WithinTx(ctx, func(ctx context.Context) error {
-		now := s.deps.Clock.Now()
 		var err error
 		if p, err = s.deps.Profiles.ByClerkIDForUpdate(ctx, caller.UserID); err != nil {
 			return err
@@ -123,6 +122,7 @@ func (s *Profiles) updateExisting(ctx context.Context, caller domain.Caller, pat
 		if !ifMatch.Allows(p.Version) {
 			return errStaleVersion
 		}
+		now := s.deps.Clock.Now() // after the wait for the row, so that times follow the order of changes
 		oldHandle := p.Handle
 		changed, err := p.Apply(patch, now)
 		if err != nil || len(changed) == 0 {
@@ -131,7 +131,7 @@ func (s *Profiles) updateExisting(ctx context.Context, caller domain.Caller, pat
 		if err := s.deps.write(ctx, p, changed, oldHandle, now); err != nil {
 			return err
 		}
-		return s.deps.Audit.Append(ctx, domain.OwnAuditEvent(domain.ActionProfileUpdated, p.ID, caller, s.deps.Hashes, changed, now))
+		return s.deps.Audit.Append(ctx, domain.OwnAuditEvent(domain.ActionProfileUpdated, p.ID, caller, s.deps.Hashes, changed, p.UpdatedAt))
 	})
 	if err != nil {
 		return nil, err

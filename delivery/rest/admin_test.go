@@ -285,18 +285,18 @@ func TestListsRefuseWhatIsOutOfBounds(t *testing.T) {
 	}
 	lists := map[string][]string{
 		"/v1/admin/profiles": {
-			"status=gone", "sort=name", "sort=", "sort=-handle", "created_after=yesterday", "created_after=2026-03-01",
+			"status=gone", "status=", "created_after=", "sort=name", "sort=", "sort=-handle", "created_after=yesterday", "created_after=2026-03-01",
 			"created_before=2026-03-01T12:00:00+02:00", "created_after=2026-03-01T00:00:00%2B24:00", "created_after=2026-03-01T1:00:00Z",
 			"created_after=2026-03-01T12:00:00,5Z", "created_before=9999-12-31T23:59:59-01:00", "created_after=0000-01-01T00:00:00%2B01:00", "q=" + strings.Repeat("a", 201), "q=a%00b", "q=%ff", "Q=a", "q=a&q=b",
 		},
 		"/v1/admin/audit-events": {
-			"profile_id=x", "actor_id=1", "action=profile.exploded", "since=now", "until=2026-13-01T00:00:00Z", "since=2026-03-01T00:00:00%2B24:00", "sort=created_at",
+			"profile_id=x", "profile_id=", "action=", "actor_id=1", "action=profile.exploded", "since=now", "until=2026-13-01T00:00:00Z", "since=2026-03-01T00:00:00%2B24:00", "sort=created_at",
 		},
 		"/v1/profiles/me/activity": {"profile_id=" + domain.NewID(time.Now()), "action=profile.created"},
 	}
 	everywhere := []string{
 		"limit=0", "limit=201", "limit=-1", "limit=1.5", "limit=abc", "limit=", "limit=+1", "limit=01", "limit=1e2", "limit=99999999999999999999",
-		"limit=5&limit=5", "cursor=x", "cursor=" + strings.Repeat("A", 300), "cursor=" + strings.Repeat("A", 3000), "unknown=1", "%zz", "a;b",
+		"limit=5&limit=5", "cursor=x", "cursor=", "cursor=" + strings.Repeat("A", 300), "cursor=" + strings.Repeat("A", 3000), "unknown=1", "%zz", "a;b",
 	}
 	for path, queries := range lists {
 		for _, q := range append(slices.Clone(everywhere), queries...) {
@@ -379,5 +379,42 @@ func TestAuditEvents(t *testing.T) {
 	all, pages := w.pages(t, owner, "/v1/profiles/me/activity?limit=3", "id")
 	if len(all) != 4 || pages != 2 {
 		t.Errorf("%d events on %d pages", len(all), pages)
+	}
+}
+
+// What waits for a row is dated by when it had it: the trail and updated_at
+// follow the order of the changes.
+func TestChangesAreDatedAfterTheWait(t *testing.T) {
+	w := newWorld(t)
+	p, id := w.named(t, "waiting_w")
+	boss := w.admin()
+	w.me(t, boss)
+	for name, change := range map[string]func() reply{
+		"own":         func() reply { return w.patch(t, p, `{"bio":"a"}`) },
+		"preferences": func() reply { return w.do(t, "PATCH", preferencesPath, `{"theme":"dark"}`, p.is()) },
+		"admin":       func() reply { return w.do(t, "PATCH", "/v1/admin/profiles/"+id, `{"bio":"b"}`, boss.is()) },
+	} {
+		before := w.clock.Now()
+		release := w.holdRow(t, id)
+		done := make(chan reply)
+		go func() { done <- change() }()
+		w.waitForLock(t)
+		w.clock.advance(time.Second)
+		release()
+		if r := <-done; r.status != 200 {
+			t.Fatalf("%s: %d %s", name, r.status, r.body)
+		}
+		if n := w.count(t, "SELECT count(*) FROM audit_events WHERE profile_id = $1 AND occurred_at > $2 AND occurred_at <> $3", id, before, w.clock.Now()); n != 0 {
+			t.Errorf("%s: %d events are dated into the wait", name, n)
+		}
+		if n := w.count(t, "SELECT count(*) FROM audit_events WHERE profile_id = $1 AND occurred_at = $2", id, w.clock.Now()); n != 1 {
+			t.Errorf("%s: %d events are dated after the wait", name, n)
+		}
+	}
+	// A replica whose clock is behind does not turn time back.
+	w.clock.advance(-time.Minute)
+	last := w.me(t, p)["updated_at"]
+	if m := w.patch(t, p, `{"bio":"c"}`).want(t, 200).object(t); m["updated_at"] != last {
+		t.Errorf("changed at %v, and before at %v", m["updated_at"], last)
 	}
 }

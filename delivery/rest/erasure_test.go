@@ -167,3 +167,45 @@ func TestAnErasureThatFailsChangesNothing(t *testing.T) {
 	}
 	w.do(t, "DELETE", "/v1/profiles/me", nil, p.is(), header("Idempotency-Key", "k")).want(t, 202)
 }
+
+// An admin is a person too: their own profile needs a recent sign-in by whatever
+// route, and afterwards they are told nothing of anybody, old answers included.
+func TestAnErasedAdminHearsNothing(t *testing.T) {
+	w := newWorld(t)
+	boss := w.admin()
+	bossID := w.me(t, boss)["id"].(string)
+	_, id := w.named(t, "somebody_s")
+	suspend := func() reply {
+		return w.do(t, "POST", "/v1/admin/profiles/"+id+"/suspend", `{"reason":"x"}`, boss.is(), mediaType("application/json"), header("Idempotency-Key", "k"))
+	}
+	suspend().want(t, 200)
+	erased, erasedID := w.named(t, "erased_e")
+	w.do(t, "DELETE", "/v1/admin/profiles/"+erasedID, nil, boss.is(), header("Idempotency-Key", "l")).want(t, 202)
+	// Without the role, too, the erased hear that they are, and not that they are no admins.
+	w.do(t, "GET", "/v1/admin/profiles", nil, erased.is()).problem(t, 401, domain.CodeAccountErased)
+
+	stale := bearer(w.clerk.Mint(clerkstandin.WithUser(boss.id), adminRole, minutesAgo(11)))
+	w.do(t, "DELETE", "/v1/admin/profiles/"+bossID, nil, stale).problem(t, 403, domain.CodeReauthentication)
+	w.do(t, "DELETE", "/v1/profiles/me", nil, boss.is(), header("Idempotency-Key", "m")).want(t, 202)
+	suspend().problem(t, 401, domain.CodeAccountErased)
+	w.do(t, "DELETE", "/v1/admin/profiles/"+erasedID, nil, boss.is(), header("Idempotency-Key", "l")).problem(t, 401, domain.CodeAccountErased)
+	w.do(t, "DELETE", "/v1/profiles/me", nil, boss.is(), header("Idempotency-Key", "m")).want(t, 202)
+}
+
+// A client that names itself in its request id leaves no trace of that in the trail.
+func TestRequestIDsThatNameSomebodyAreNotKept(t *testing.T) {
+	w := newWorld(t)
+	p := w.person()
+	w.do(t, "GET", "/v1/profiles/me", nil, p.is(), header("X-Request-ID", "rid_"+p.id)).want(t, 200)
+	w.patch(t, p, `{"bio":"x"}`, header("X-Request-ID", strings.ToLower(p.id[5:]))).want(t, 200)
+	id := w.me(t, p)["id"].(string)
+	w.do(t, "PATCH", "/v1/admin/profiles/"+id, `{"bio":"y"}`, w.admin().is(), header("X-Request-ID", "fix-"+p.id)).want(t, 200)
+	w.do(t, "DELETE", "/v1/admin/profiles/"+id, nil, w.admin().is(), header("X-Request-ID", "erase-"+p.id)).want(t, 202)
+	if all := w.everything(t); strings.Contains(strings.ToLower(all), strings.ToLower(p.id[5:])) {
+		at := strings.Index(strings.ToLower(all), strings.ToLower(p.id[5:]))
+		t.Errorf("the Clerk id is still there: %s", all[max(0, at-300):min(len(all), at+200)])
+	}
+	if n := w.count(t, "SELECT count(*) FROM audit_events WHERE profile_id = $1 AND request_id = ''", id); n != 4 {
+		t.Errorf("%d events", n)
+	}
+}

@@ -37,7 +37,7 @@ func newEffectWorld(t *testing.T, change ...func(*Deps)) *effectWorld {
 		middleware.Route{Method: http.MethodPatch, Template: "/v1/test/effects/:name", Access: account, Handler: w.effect},
 		middleware.Route{Method: http.MethodPost, Template: "/v1/test/admin", Access: admin, Idempotent: true, Handler: w.effect},
 		middleware.Route{Method: http.MethodPost, Template: "/v1/test/anyone", Access: middleware.AccessPublic, Idempotent: true, Handler: w.anyone},
-		middleware.Route{Method: http.MethodDelete, Template: "/v1/test/me", Access: account, Idempotent: true, Handler: w.eraseMe},
+		middleware.Route{Method: http.MethodDelete, Template: "/v1/test/me", Access: account, Idempotent: true, ErasesCaller: true, Handler: w.eraseMe},
 	))
 	return w
 }

@@ -33,6 +33,8 @@ func readQuery(c echo.Context, request any) error {
 			return malformed("The query string has a parameter that this route does not know.")
 		case len(given) > 1:
 			return malformed("The query parameter " + name + " is given more than once.")
+		case given[0] == "" && name != "q": // an empty search box asks for all; an empty filter is a mistake
+			return malformed("The query parameter " + name + " is empty.")
 		case !utf8.ValidString(given[0]):
 			return malformed("The query parameter " + name + " must be valid UTF-8.")
 		}

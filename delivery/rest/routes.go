@@ -22,7 +22,7 @@ func routes(d Deps) []middleware.Route {
 
 		{Method: http.MethodGet, Template: "/v1/profiles/me", Access: middleware.AccessAccount, Handler: profiles.me},
 		{Method: http.MethodPatch, Template: "/v1/profiles/me", Access: middleware.AccessAccount, Handler: profiles.updateMe},
-		{Method: http.MethodDelete, Template: "/v1/profiles/me", Access: middleware.AccessAccount, Idempotent: true, Handler: erasure.own},
+		{Method: http.MethodDelete, Template: "/v1/profiles/me", Access: middleware.AccessAccount, Idempotent: true, ErasesCaller: true, Handler: erasure.own},
 		{Method: http.MethodGet, Template: "/v1/profiles/me/preferences", Access: middleware.AccessAccount, Handler: preferences.own},
 		{Method: http.MethodPatch, Template: "/v1/profiles/me/preferences", Access: middleware.AccessAccount, Handler: preferences.update},
 		{Method: http.MethodGet, Template: "/v1/profiles/me/activity", Access: middleware.AccessAccount, Handler: activity.own},

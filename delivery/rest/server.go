@@ -103,6 +103,8 @@ func chain(d Deps, table middleware.Routes) []layer {
 		// Knows the caller, and comes before the first statement in the database.
 		{"rate-limit", middleware.RateLimit(d.Limiter, d.RateLimitAdminBypass, d.Hashes, d.Clock, d.Metrics)},
 		{"accept", middleware.AcceptJSON()},
+		// Counted already, and before anything is done: a body that nobody reads has a limit too.
+		{"spare-body", middleware.SpareBody()},
 		// Last: 401 and 403, and the caller's own profile.
 		{"access", middleware.Enforce(d.Profiles, d.Idempotency)},
 	}

@@ -27,8 +27,8 @@ func TestStatementsPerRoute(t *testing.T) {
 	}{
 		{"GET", "/health/live", "", nil, 0},
 		{"GET", "/problems/timeout", "", nil, 0},
-		{"GET", "/v1/profiles/me", "", nil, 0}, // refused before anything is asked
-		{"GET", "/v1/admin/profiles", "", &owner, 0},
+		{"GET", "/v1/profiles/me", "", nil, 0},       // refused before anything is asked
+		{"GET", "/v1/admin/profiles", "", &owner, 1}, // erased and suspended people hear that first
 		{"GET", "/v1/profiles/me", "", &owner, 1},
 		{"GET", "/v1/profiles/me/preferences", "", &owner, 2},
 		{"GET", "/v1/profiles/me/activity?limit=1", "", &owner, 2},

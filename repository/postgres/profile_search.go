@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -70,10 +69,6 @@ func list[T any](ctx context.Context, db *DB, q query) ([]T, error) {
 	return found, nil
 }
 
-// rareMatches is up to how many matches of a text are gathered and sorted. Beyond
-// it they are so dense that walking in the order of time meets enough of them.
-const rareMatches = 10_000
-
 func searchQuery(f domain.ProfileFilter, after *domain.ProfilePosition, limit int, now time.Time) query {
 	var q query
 	where := q.searchConditions(f, after, now)
@@ -87,38 +82,23 @@ func searchQuery(f domain.ProfileFilter, after *domain.ProfilePosition, limit in
 }
 
 // textSearch finds matches of a text. The planner alone does badly here: it
-// takes what matches for spread evenly, and walks past everybody towards a few that
-// lie together. So the matches are gathered by the index of each column first; only
-// when there are too many are they met by walking. The order of handles is the
-// exception: those that match by their handle lie together there, and have a branch
-// of their own, but those that match by name or address lie anywhere but evenly,
-// because handles are made of names. They are sorted, all of them, out of the
-// indexes alone, which hold every key.
+// takes what matches for spread evenly, and walks past everybody in the order
+// asked for, towards a few that lie together. So the matches of each column are
+// read from the column's own index, which holds all that conditions and orders look
+// at, and sorted: the cost follows the number of matches, wherever they lie and
+// whatever the page.
 func (q *query) textSearch(f domain.ProfileFilter, where []string, order, size string) string {
 	const keys = "id, created_at, handle, status, suspended_until" // what conditions and orders look at
+	branch := func(condition, by string) string {
+		// The inner order is the index's, and the OFFSET keeps the planner from choosing another way.
+		return "(SELECT " + keys + " FROM (SELECT " + keys + " FROM profiles" + whereAll(append([]string{condition}, where...)) +
+			" ORDER BY " + by + " OFFSET 0) AS matches ORDER BY " + order + " LIMIT " + size + ")"
+	}
 	handle, name, email, clerkID := q.textConditions(f.Text)
-	gather := func(condition, by string) string {
-		return fmt.Sprintf("(SELECT %s FROM profiles WHERE %s ORDER BY %s LIMIT %d)", keys, condition, by, rareMatches+1)
-	}
-	branches := []string{strings.Join([]string{handle, name, email, clerkID}, " OR ")}
-	if f.Sort == domain.SortHandle {
-		branches = []string{handle, name, email, clerkID}
-	}
-	picked := "SELECT " + keys + " FROM gathered" + whereAll(append([]string{"NOT (SELECT yes FROM too_many)"}, where...))
-	for i, b := range branches {
-		by := order
-		if i > 0 {
-			by += " || ''" // no index has this order: matches are sorted, not walked towards
-		}
-		picked += " UNION (SELECT " + keys + " FROM profiles" + whereAll(append([]string{"(SELECT yes FROM too_many)", "(" + b + ")"}, where...)) +
-			" ORDER BY " + by + " LIMIT " + size + ")"
-	}
-	return "WITH gathered AS MATERIALIZED (" +
-		strings.Join([]string{
-			gather(handle, foldedHandle), gather(name, foldedName), gather(email, foldedEmail), gather(clerkID, "clerk_user_id"),
-		}, " UNION ALL ") +
-		"), too_many AS MATERIALIZED (SELECT count(*) > " + strconv.Itoa(rareMatches) + " AS yes FROM gathered)" +
-		", picked AS (SELECT id FROM (" + picked + ") AS matching ORDER BY " + order + " LIMIT " + size + ")" +
+	picked := strings.Join([]string{
+		branch(handle, foldedHandle), branch(name, foldedName), branch(email, foldedEmail), branch(clerkID, "clerk_user_id"),
+	}, " UNION ") // somebody may match by two columns
+	return "WITH picked AS (SELECT id FROM (" + picked + ") AS matches ORDER BY " + order + " LIMIT " + size + ")" +
 		" SELECT " + profileColumns + " FROM profiles WHERE id = ANY(ARRAY(SELECT id FROM picked)) ORDER BY " + order
 }
 

@@ -1,8 +1,11 @@
 package middleware
 
 import (
+	"bytes"
+	"errors"
 	"io"
 	"net/http"
+	"os"
 
 	"github.com/labstack/echo/v4"
 
@@ -25,6 +28,44 @@ func BodyLimit(maxBytes int64) echo.MiddlewareFunc {
 			return next(c)
 		}
 	}
+}
+
+// SpareBody reads the body of a method that gives it no meaning (RFC 9110,
+// sections 9.3.1 and 9.3.5), so that one over the limit is refused before anything
+// happens, also when its length was not declared.
+func SpareBody() echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			r := c.Request()
+			switch r.Method {
+			case http.MethodGet, http.MethodHead, http.MethodDelete:
+				if r.Body == nil || r.Body == http.NoBody {
+					break
+				}
+				body, err := WholeBody(r)
+				if err != nil {
+					return err
+				}
+				r.Body = io.NopCloser(bytes.NewReader(body))
+			}
+			return next(c)
+		}
+	}
+}
+
+// WholeBody reads a body to its end. Errors: payload-too-large (413) of
+// [BodyLimit]'s, malformed-request (400) for one that breaks off; of one that comes
+// too slowly the [Deadline] layer makes a 504.
+func WholeBody(r *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		var own *domain.Error
+		if errors.As(err, &own) || errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil, err
+		}
+		return nil, domain.NewError(domain.Malformed, domain.CodeMalformedRequest, "The body ended before it was complete.").WithCause(err)
+	}
+	return body, nil
 }
 
 func tooLarge(c echo.Context) error {

@@ -24,9 +24,8 @@ type AccountResolver interface {
 // elsewhere. On account routes the profile it had to load anyway is handed on, so
 // that a read costs one statement.
 //
-// There is one thing that an erased person may still do: repeat a request under its
-// Idempotency-Key, such as the one that erased them, and hear its answer again,
-// unless that tells of a profile.
+// There is one thing that an erased person may still do: repeat the request that
+// erased them, under its Idempotency-Key, and hear its answer again.
 func Enforce(accounts AccountResolver, keys *usecase.Idempotency) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -50,13 +49,16 @@ func Enforce(accounts AccountResolver, keys *usecase.Idempotency) echo.Middlewar
 			case AccessAccount:
 			case AccessAdmin:
 				if !s.Principal.IsAdmin() {
+					if err := lookUp(c, accounts.Standing); err != nil { // who is erased or suspended hears that first
+						return err
+					}
 					return domain.NewError(domain.Forbidden, domain.CodeForbidden, "This needs the admin role.")
 				}
 			default:
 				return domain.NewError(domain.Forbidden, domain.CodeForbidden, "This route is not open to anyone.")
 			}
 			err := lookUp(c, accounts.Resolve)
-			if s.Route.Idempotent && domain.HasCode(err, domain.CodeAccountErased) {
+			if s.Route.ErasesCaller && domain.HasCode(err, domain.CodeAccountErased) {
 				return replayErased(c, keys, err)
 			}
 			if err != nil {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"os"
 
 	"github.com/labstack/echo/v4"
 
@@ -85,12 +84,8 @@ func idempotencyKey(h http.Header) (string, error) {
 // idempotentRequest reads the body whole, before any connection to the database is held.
 func idempotentRequest(c echo.Context, key string) (usecase.IdempotentRequest, error) {
 	r := c.Request()
-	body, err := io.ReadAll(r.Body)
+	body, err := WholeBody(r)
 	if err != nil {
-		var own *domain.Error
-		if !errors.As(err, &own) && !errors.Is(err, os.ErrDeadlineExceeded) { // 413; 504 in the deadline layer
-			err = domain.NewError(domain.Malformed, domain.CodeMalformedRequest, "The body ended before it was complete.").WithCause(err)
-		}
 		return usecase.IdempotentRequest{}, err
 	}
 	target := r.URL.EscapedPath()
@@ -102,9 +97,9 @@ func idempotentRequest(c echo.Context, key string) (usecase.IdempotentRequest, e
 	}, nil
 }
 
-// replayErased gives a caller whose account is erased the answer again that they
-// got for this same request, above all the one that erased them: the network may
-// have lost it. Anything else, and what tells of a profile, is refused as ever.
+// replayErased gives a caller whose account is erased the answer again to the
+// request that erased it: the network may have lost it. Anything else is refused
+// as ever.
 func replayErased(c echo.Context, keys *usecase.Idempotency, refusal error) error {
 	key, err := idempotencyKey(c.Request().Header)
 	if err != nil || key == "" {

@@ -32,7 +32,9 @@ type Route struct {
 	Health bool
 	// Idempotent marks the routes that take an Idempotency-Key: every POST and DELETE that changes something.
 	Idempotent bool
-	Handler    echo.HandlerFunc
+	// ErasesCaller marks the one route after which its caller exists no more.
+	ErasesCaller bool
+	Handler      echo.HandlerFunc
 }
 
 // Routes finds the row of a request. Its keys come from the table alone, so

@@ -195,7 +195,7 @@ func (w *idempotencyWorld) effect(t *testing.T) func(context.Context) (domain.Ke
 	return func(ctx context.Context) (domain.KeptResponse, error) {
 		id := domain.NewID(w.clock.Now())
 		e := domain.OwnAuditEvent("test.effect", id, domain.Caller{}, Hashes, nil, w.clock.Now())
-		return domain.KeptResponse{Status: 201, Body: []byte(id), SubjectProfileID: &id}, w.audit.Append(ctx, e)
+		return domain.KeptResponse{Status: 201, Body: []byte(id)}, w.audit.Append(ctx, e)
 	}
 }
 

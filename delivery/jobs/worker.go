@@ -46,7 +46,8 @@ func (w *worker[A]) Work(ctx context.Context, job *river.Job[A]) error {
 	took := w.clock.Now().Sub(begun)
 	w.metrics.observe(job.Kind, v.outcome, took)
 	w.log.LogAttrs(ctx, v.level, "job", slog.String("kind", job.Kind), slog.Int64("job_id", job.ID), slog.Int("attempt", job.Attempt),
-		slog.String("outcome", string(v.outcome)), slog.Float64("duration", took.Seconds()), slog.Float64("again_in", v.after.Seconds()), slog.String("reason", v.reason))
+		slog.String("outcome", string(v.outcome)), slog.Float64("duration", took.Seconds()), slog.Float64("again_in", v.after.Seconds()),
+		slog.String("reason", v.reason))
 	return v.answer
 }
 

@@ -2,11 +2,8 @@ package rest
 
 import (
 	"bytes"
-	"errors"
-	"io"
 	"mime"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"unicode"
@@ -14,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/labstack/echo/v4"
 
+	"github.com/profile-api/profile-api/delivery/rest/middleware"
 	"github.com/profile-api/profile-api/domain"
 )
 
@@ -31,7 +29,7 @@ func readObject(c echo.Context, mediaTypes ...string) (jsontext.Value, error) {
 	if err := checkMediaType(c.Request().Header, mediaTypes); err != nil {
 		return nil, err
 	}
-	body, err := wholeBody(c)
+	body, err := middleware.ReadBody(c.Request())
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +39,7 @@ func readObject(c echo.Context, mediaTypes ...string) (jsontext.Value, error) {
 // readOptionalObject is readObject for a body that may as well be missing: then
 // it gives an empty object, whatever the media type.
 func readOptionalObject(c echo.Context, mediaTypes ...string) (jsontext.Value, error) {
-	body, err := wholeBody(c)
+	body, err := middleware.ReadBody(c.Request())
 	if err != nil {
 		return nil, err
 	}
@@ -52,18 +50,6 @@ func readOptionalObject(c echo.Context, mediaTypes ...string) (jsontext.Value, e
 		return nil, err
 	}
 	return objectIn(body)
-}
-
-func wholeBody(c echo.Context) ([]byte, error) {
-	body, err := io.ReadAll(c.Request().Body)
-	if err != nil {
-		var own *domain.Error
-		if errors.As(err, &own) || errors.Is(err, os.ErrDeadlineExceeded) {
-			return nil, err // 413; 504 in the deadline layer
-		}
-		return nil, malformed("The body ended before it was complete.").WithCause(err)
-	}
-	return body, nil
 }
 
 func objectIn(body []byte) (jsontext.Value, error) {

@@ -1,8 +1,10 @@
 package middleware
 
 import (
+	"errors"
 	"io"
 	"net/http"
+	"os"
 
 	"github.com/labstack/echo/v4"
 
@@ -25,6 +27,17 @@ func BodyLimit(maxBytes int64) echo.MiddlewareFunc {
 			return next(c)
 		}
 	}
+}
+
+// ReadBody reads a request's body whole. Errors: 413, and the deadline's own, which
+// the deadline layer makes a 504 of, as they are; 400 for a body that breaks off.
+func ReadBody(r *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(r.Body)
+	var own *domain.Error
+	if err == nil || errors.As(err, &own) || errors.Is(err, os.ErrDeadlineExceeded) {
+		return body, err
+	}
+	return nil, domain.NewError(domain.Malformed, domain.CodeMalformedRequest, "The body ended before it was complete.").WithCause(err)
 }
 
 func tooLarge(c echo.Context) error {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"os"
 
 	"github.com/labstack/echo/v4"
 
@@ -85,12 +84,8 @@ func idempotencyKey(h http.Header) (string, error) {
 // idempotentRequest reads the body whole, before any connection to the database is held.
 func idempotentRequest(c echo.Context, key string) (usecase.IdempotentRequest, error) {
 	r := c.Request()
-	body, err := io.ReadAll(r.Body)
+	body, err := ReadBody(r)
 	if err != nil {
-		var own *domain.Error
-		if !errors.As(err, &own) && !errors.Is(err, os.ErrDeadlineExceeded) { // 413; 504 in the deadline layer
-			err = domain.NewError(domain.Malformed, domain.CodeMalformedRequest, "The body ended before it was complete.").WithCause(err)
-		}
 		return usecase.IdempotentRequest{}, err
 	}
 	target := r.URL.EscapedPath()

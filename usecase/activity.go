@@ -16,6 +16,9 @@ func NewActivity(deps ProfilesDeps) *Activity { return &Activity{deps} }
 // its owner may see it. Size is 1 to [domain.MaxPageSize]. Error:
 // malformed-request for a cursor that is not one of this list's.
 func (s *Activity) Own(ctx context.Context, caller domain.Caller, cursor string, size int) (domain.Page[domain.AuditEvent], error) {
+	if caller.ProfileID == "" { // would ask for everybody's
+		return domain.Page[domain.AuditEvent]{}, errNoProfile
+	}
 	filter := domain.AuditFilter{ProfileID: caller.ProfileID}
 	p, err := page(s.deps.Cursors, listActivity, filter, cursor, size, func(after *domain.AuditPosition, limit int) ([]domain.AuditEvent, error) {
 		return s.deps.Audit.List(ctx, filter, after, limit)

@@ -35,8 +35,9 @@ func (s *Profiles) provisionOnce(ctx context.Context, caller domain.Caller) (*do
 // gives the one that somebody else created meanwhile.
 //
 // Locks are taken in one order by everybody, so that none can wait in a circle:
-// the identity (shared by creations, exclusive for an erasure), then the unique
-// keys of profiles, then rows that hang on the new profile alone. Because the
+// the identity (shared by creations, exclusive for an erasure), then the row of a
+// profile that exists, then handles, then the unique keys of profiles, then rows
+// that hang on the new profile alone. A creation has no need of some. Because the
 // mark of an erasure is looked up under the identity's lock, a creation either
 // sees it or is itself over, and can be erased, before the erasure begins.
 func (s *Profiles) provision(ctx context.Context, caller domain.Caller) (*domain.Profile, error) {

@@ -15,12 +15,12 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/profile-api/profile-api/internal/process"
+	"github.com/profile-api/profile-api/internal/testlog"
 )
 
 // patience is how long a step may take on a busy machine before the test gives up.
@@ -135,13 +135,13 @@ func TestATakenPortIsNamedBeforeAnythingStarts(t *testing.T) {
 type stack struct {
 	cmd    *exec.Cmd
 	env    []string
-	out    *lockedBuffer
+	out    *testlog.Buffer
 	exited chan struct{}
 }
 
 func startStack(t *testing.T, env []string) *stack {
 	t.Helper()
-	s := &stack{cmd: exec.Command(binary), env: env, out: &lockedBuffer{}, exited: make(chan struct{})}
+	s := &stack{cmd: exec.Command(binary), env: env, out: &testlog.Buffer{}, exited: make(chan struct{})}
 	s.cmd.Env, s.cmd.Stdout, s.cmd.Stderr = env, s.out, s.out
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -323,22 +323,4 @@ func eventually(t *testing.T, what string, done func() bool) {
 			t.Fatalf("it never came to this: %s", what)
 		}
 	}
-}
-
-// lockedBuffer takes a process's output while the test reads it.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }

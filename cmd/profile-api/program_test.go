@@ -7,10 +7,11 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/profile-api/profile-api/internal/testlog"
 )
 
 // program is one running replica.
@@ -170,22 +171,7 @@ func tail(s string) string {
 }
 
 // capture keeps what a program writes.
-type capture struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (c *capture) Write(b []byte) (int, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.buf.Write(b)
-}
-
-func (c *capture) String() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.buf.String()
-}
+type capture struct{ testlog.Buffer }
 
 // lines are the whole lines so far.
 func (c *capture) lines() [][]byte {

@@ -1,12 +1,10 @@
 package jobs_test
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +14,8 @@ import (
 	"github.com/profile-api/profile-api/delivery/jobs"
 	"github.com/profile-api/profile-api/domain"
 	"github.com/profile-api/profile-api/internal/clerkstandin"
+	"github.com/profile-api/profile-api/internal/testlog"
+	"github.com/profile-api/profile-api/internal/testschema"
 	"github.com/profile-api/profile-api/internal/testservers"
 	"github.com/profile-api/profile-api/repository/clerk"
 	"github.com/profile-api/profile-api/repository/postgres"
@@ -40,13 +40,13 @@ type world struct {
 	users    *clerk.Users
 	deletion *usecase.ClerkDeletion
 	registry *prometheus.Registry
-	log      *lockedBuffer
+	log      *testlog.Buffer
 	clerkURL string
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{url: testservers.DatabaseFromTemplate(t, "schema", migrate), registry: prometheus.NewRegistry(), log: &lockedBuffer{}}
+	w := &world{url: testschema.Database(t), registry: prometheus.NewRegistry(), log: &testlog.Buffer{}}
 	var err error
 	w.conn, err = pgx.Connect(within(t), w.url)
 	must(t, err)
@@ -192,21 +192,6 @@ func (w *world) jobState(t *testing.T) string {
 	return ask[string](t, w.conn, "SELECT coalesce(string_agg(state::text, ','), '') FROM river_job WHERE kind = 'clerk_deletion'")
 }
 
-func migrate(ctx context.Context, url string) error {
-	db, err := postgres.Open(ctx, postgres.Options{URL: url})
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
-	m, err := db.Migrator()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = m.Close() }()
-	_, err = m.Up(ctx)
-	return err
-}
-
 func within(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), liveness)
@@ -237,21 +222,4 @@ func eventually(t *testing.T, what string, holds func() bool) {
 			t.Fatalf("never happened: %s", what)
 		}
 	}
-}
-
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }

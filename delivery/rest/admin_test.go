@@ -120,7 +120,7 @@ func TestSuspendAndReactivate(t *testing.T) {
 	path := "/v1/admin/profiles/" + id
 	post := func(what string, body any, more ...with) reply {
 		t.Helper()
-		w.clock.advance(time.Second) // events of one moment are in no order
+		w.clock.Advance(time.Second) // events of one moment are in no order
 		return w.do(t, "POST", path+what, body, append([]with{boss.is(), mediaType("application/json")}, more...)...)
 	}
 	until := w.clock.Now().Add(30 * time.Minute).Format(time.RFC3339Nano)
@@ -153,7 +153,7 @@ func TestSuspendAndReactivate(t *testing.T) {
 	// One that ends by itself: the version stays, and yet the representation is another.
 	post("/suspend", `{"reason":"short","until":"`+until+`"}`).want(t, 200)
 	during := w.do(t, "GET", path, nil, boss.is()).want(t, 200)
-	w.clock.advance(30 * time.Minute)
+	w.clock.Advance(30 * time.Minute)
 	after := w.do(t, "GET", path, nil, boss.is(), header("If-None-Match", during.header.Get("ETag"))).want(t, 200)
 	if during.object(t)["status"] != "suspended" || after.object(t)["status"] != "active" || during.header.Get("ETag") == after.header.Get("ETag") {
 		t.Errorf("during %s, after %s", during.body, after.body)
@@ -237,7 +237,7 @@ func TestAdminSearch(t *testing.T) {
 	w.me(t, boss)
 	var ids []string
 	for i := range 7 {
-		w.clock.advance(time.Minute)
+		w.clock.Advance(time.Minute)
 		p, id := w.named(t, fmt.Sprintf("find_%d", i), `"display_name":"Élodie `+fmt.Sprint(i)+`"`)
 		ids = append(ids, id)
 		w.sql(t, "UPDATE profiles SET email = $1 WHERE clerk_user_id = $2", fmt.Sprintf("Person%d@example.org", i), p.id)
@@ -339,11 +339,11 @@ func TestAuditEvents(t *testing.T) {
 	boss := w.admin()
 	bossID := w.me(t, boss)["id"].(string)
 	owner, id := w.named(t, "target_t")
-	w.clock.advance(time.Hour - time.Millisecond)
+	w.clock.Advance(time.Hour - time.Millisecond)
 	w.do(t, "POST", "/v1/admin/profiles/"+id+"/suspend", `{"reason":"x"}`, boss.is(), mediaType("application/json"),
 		header("X-Request-ID", "the-suspension"), peerAddr("[2001:db8:1:2::3]:9")).want(t, 200)
 	at := w.clock.Now().Format(time.RFC3339)
-	w.clock.advance(time.Microsecond) // events of one moment are in no order
+	w.clock.Advance(time.Microsecond) // events of one moment are in no order
 	w.do(t, "POST", "/v1/admin/profiles/"+id+"/reactivate", nil, boss.is()).want(t, 200)
 
 	for query, want := range map[string]int{
@@ -399,7 +399,7 @@ func TestChangesAreDatedAfterTheWait(t *testing.T) {
 		done := make(chan reply)
 		go func() { done <- change() }()
 		w.waitForLock(t)
-		w.clock.advance(time.Second)
+		w.clock.Advance(time.Second)
 		release()
 		if r := <-done; r.status != 200 {
 			t.Fatalf("%s: %d %s", name, r.status, r.body)
@@ -412,7 +412,7 @@ func TestChangesAreDatedAfterTheWait(t *testing.T) {
 		}
 	}
 	// A replica whose clock is behind does not turn time back.
-	w.clock.advance(-time.Minute)
+	w.clock.Advance(-time.Minute)
 	last := w.me(t, p)["updated_at"]
 	if m := w.patch(t, p, `{"bio":"c"}`).want(t, 200).object(t); m["updated_at"] != last {
 		t.Errorf("changed at %v, and before at %v", m["updated_at"], last)

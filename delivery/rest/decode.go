@@ -29,7 +29,7 @@ func readObject(c echo.Context, mediaTypes ...string) (jsontext.Value, error) {
 	if err := checkMediaType(c.Request().Header, mediaTypes); err != nil {
 		return nil, err
 	}
-	body, err := middleware.WholeBody(c.Request())
+	body, err := middleware.ReadBody(c.Request())
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +39,7 @@ func readObject(c echo.Context, mediaTypes ...string) (jsontext.Value, error) {
 // readOptionalObject is readObject for a body that may as well be missing: then
 // it gives an empty object, whatever the media type.
 func readOptionalObject(c echo.Context, mediaTypes ...string) (jsontext.Value, error) {
-	body, err := middleware.WholeBody(c.Request())
+	body, err := middleware.ReadBody(c.Request())
 	if err != nil {
 		return nil, err
 	}

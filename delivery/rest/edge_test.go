@@ -41,7 +41,7 @@ func TestRequestIDs(t *testing.T) {
 		{"none", nil, false},
 	}
 	for _, c := range cases {
-		w.log.b.Reset()
+		w.log.Reset()
 		got := w.do(t, "GET", "/nowhere", nil, header("X-Request-ID", c.values...)).problem(t, 404, domain.CodeNotFound)
 		id := got.header.Get("X-Request-Id")
 		if c.kept && id != c.values[0] || !c.kept && !uuidV7.MatchString(id) {
@@ -77,7 +77,7 @@ func TestTraceContext(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	for _, c := range cases {
-		w.log.b.Reset()
+		w.log.Reset()
 		w.do(t, "GET", "/health/live", nil, header("Traceparent", c.values...)).want(t, 200)
 		lines := w.log.lines(t, "request")
 		if len(lines) != 1 {
@@ -312,7 +312,7 @@ func TestPlainHTTPIsRefusedOnlyWhenAProxySaysSo(t *testing.T) {
 
 func TestRateLimitHeaders(t *testing.T) {
 	w := newWorld(t)
-	w.clock.advance(400 * time.Millisecond)
+	w.clock.Advance(400 * time.Millisecond)
 	p := w.person()
 	now := w.clock.Now().Unix() // a whole second and 400 ms
 	limitHeaders := []string{"RateLimit-Policy", "RateLimit", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"}

@@ -105,7 +105,7 @@ func TestEraseOwn(t *testing.T) {
 	other := w.person()
 	w.patch(t, other, `{"handle":"TO_be_erased"}`).problem(t, 409, domain.CodeHandleTaken)
 	w.sql(t, "UPDATE profiles SET email = 'erased@example.org' WHERE clerk_user_id = $1", other.id)
-	w.clock.advance(domain.ReleasedHandleHold)
+	w.clock.Advance(domain.ReleasedHandleHold)
 	w.patch(t, w.personAgain(other), `{"handle":"TO_be_erased"}`).want(t, 200)
 	w.do(t, "GET", "/v1/profiles/me", nil, w.personAgain(p).is()).problem(t, 401, domain.CodeAccountErased)
 }

@@ -202,11 +202,11 @@ func TestAnAnswerIsKeptForADay(t *testing.T) {
 	p := w.person()
 	fresh := func(p person) person { return person{p.id, w.person(withUser(p.id)).token} } // tokens age too
 	first := w.post(t, p, "k").whole(t, false)
-	w.clock.advance(24*time.Hour - time.Second)
+	w.clock.Advance(24*time.Hour - time.Second)
 	if again := w.post(t, fresh(p), "k").whole(t, true); again != first {
 		t.Errorf("%s after %s", again, first)
 	}
-	w.clock.advance(time.Second)
+	w.clock.Advance(time.Second)
 	second := w.post(t, fresh(p), "k").whole(t, false)
 	if again := w.post(t, fresh(p), "k").whole(t, true); again != second || second == first {
 		t.Errorf("%s, %s, %s", first, second, again)
@@ -216,7 +216,7 @@ func TestAnAnswerIsKeptForADay(t *testing.T) {
 	purge := usecase.NewPurge(w.clock, usecase.PurgeTask{Name: "responses", Rows: postgres.NewIdempotency(w.db)})
 	must(t, purge.Run(t.Context()))
 	w.wantRecords(t, 1)
-	w.clock.advance(24 * time.Hour)
+	w.clock.Advance(24 * time.Hour)
 	must(t, purge.Run(t.Context()))
 	w.wantRecords(t, 0)
 }
@@ -261,7 +261,7 @@ func TestTheErasedHearTheirErasuresAnswerAgain(t *testing.T) {
 	}
 	erase(w.person(), "", idempotencyKeyed("k")).want(t, 202) // somebody else: their own
 	erase(person{p.id, "bad"}, "", idempotencyKeyed("k")).problem(t, 401, domain.CodeUnauthenticated)
-	w.clock.advance(24 * time.Hour)
+	w.clock.Advance(24 * time.Hour)
 	late := person{p.id, w.person(withUser(p.id)).token}
 	erase(late, "", idempotencyKeyed("k")).problem(t, 401, domain.CodeAccountErased)
 	if w.runs.Load() != 3 {

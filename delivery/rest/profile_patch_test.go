@@ -209,7 +209,7 @@ func TestNullsClearAndAbsenceLeaves(t *testing.T) {
 	if m := w.patch(t, p, full).want(t, 200).object(t); m["display_name"] != "D" || m["version"] != 2.0 {
 		t.Errorf("set: %v", m)
 	}
-	w.clock.advance(time.Minute)
+	w.clock.Advance(time.Minute)
 	m := w.patch(t, p, `{"metadata":{"a":null,"b":{"c":null},"e":[null]}}`).want(t, 200).object(t)
 	if fmt.Sprint(m["metadata"]) != "map[b:map[d:3] e:[<nil>]]" || m["bio"] != "b" || m["updated_at"] != "2026-03-01T12:01:00Z" || m["created_at"] != "2026-03-01T12:00:00Z" {
 		t.Errorf("merged: %v", m)

@@ -194,9 +194,9 @@ func TestSuspensionRefusesAndEndsByItself(t *testing.T) {
 		w.do(t, "GET", path, nil, p.is()).problem(t, 403, domain.CodeAccountSuspended)
 	}
 
-	w.clock.advance(10*time.Second - time.Microsecond)
+	w.clock.Advance(10*time.Second - time.Microsecond)
 	w.do(t, "GET", "/v1/profiles/me", nil, p.is()).problem(t, 403, domain.CodeAccountSuspended)
-	w.clock.advance(time.Microsecond)
+	w.clock.Advance(time.Microsecond)
 	if m := w.me(t, p); m["status"] != "active" || m["bio"] != nil {
 		t.Errorf("afterwards %v", m)
 	}
@@ -204,7 +204,7 @@ func TestSuspensionRefusesAndEndsByItself(t *testing.T) {
 	w.do(t, "GET", "/v1/profiles/"+handle, nil).want(t, 200)
 
 	w.sql(t, "UPDATE profiles SET suspended_until = NULL")
-	w.clock.advance(time.Minute)
+	w.clock.Advance(time.Minute)
 	w.do(t, "GET", "/v1/profiles/me", nil, p.is()).problem(t, 403, domain.CodeAccountSuspended)
 }
 

@@ -16,7 +16,7 @@ func (w *world) named(t *testing.T, handle string, more ...string) (p person, id
 	t.Helper()
 	p = w.person()
 	w.me(t, p)
-	w.clock.advance(time.Millisecond) // events of one moment are in no order
+	w.clock.Advance(time.Millisecond) // events of one moment are in no order
 	body := `{"handle":"` + handle + `"` + strings.Join(append([]string{""}, more...), ",") + `}`
 	return p, w.patch(t, p, body).want(t, 200).object(t)["id"].(string)
 }
@@ -116,11 +116,11 @@ func TestHandleAvailability(t *testing.T) {
 	if got := answer("FIRST_one", owner.is()); got != "true <nil>" {
 		t.Errorf("to its last owner: %s", got)
 	}
-	w.clock.advance(domain.ReleasedHandleHold - time.Microsecond)
+	w.clock.Advance(domain.ReleasedHandleHold - time.Microsecond)
 	if got := answer("first_one"); got != "false taken" {
 		t.Errorf("just before the hold ends: %s", got)
 	}
-	w.clock.advance(time.Microsecond)
+	w.clock.Advance(time.Microsecond)
 	if got := answer("first_one"); got != "true <nil>" {
 		t.Errorf("when the hold ends: %s", got)
 	}

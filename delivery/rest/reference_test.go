@@ -141,7 +141,7 @@ func TestTheDocsAreNotThereUnlessEnabled(t *testing.T) {
 
 func TestSecurityText(t *testing.T) {
 	w := newWorld(t, func(d *Deps) { d.SecurityContact = "https://example.com/report" })
-	w.clock.advance(90 * time.Minute)
+	w.clock.Advance(90 * time.Minute)
 	got := w.do(t, "GET", "/.well-known/security.txt", nil).want(t, 200)
 	if got.body != "Contact: https://example.com/report\nExpires: 2026-08-28T00:00:00Z\nPreferred-Languages: en\n" {
 		t.Errorf("%q", got.body)
@@ -149,7 +149,7 @@ func TestSecurityText(t *testing.T) {
 	if got.header.Get("Content-Type") != "text/plain; charset=utf-8" {
 		t.Errorf("Content-Type %q", got.header.Get("Content-Type"))
 	}
-	w.clock.advance(400 * 24 * time.Hour) // a program that runs on does not let it expire
+	w.clock.Advance(400 * 24 * time.Hour) // a program that runs on does not let it expire
 	if later := w.do(t, "GET", "/.well-known/security.txt", nil).want(t, 200); later.body == got.body {
 		t.Error("it expires for good")
 	}

@@ -171,7 +171,7 @@ func TestPanicsAreOrdinaryAnswers(t *testing.T) {
 		return errors.New(string(rune(list[len(list)]))) //nolint:gocritic,govet // the bug is the point
 	})
 	for _, path := range []string{"/test/panic", "/test/bug"} {
-		w.log.b.Reset()
+		w.log.Reset()
 		before := w.metric(t, "http_request_duration_seconds", map[string]string{"status": "500", "route": "unmatched"})
 		got := w.do(t, "GET", path, nil, header("X-Request-ID", "panic-id")).problem(t, 500, domain.CodeInternal)
 		if got.header.Get("X-Request-Id") != "panic-id" || got.header.Get("RateLimit") == "" {

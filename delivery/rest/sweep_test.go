@@ -102,9 +102,9 @@ func TestSweepOfRefusals(t *testing.T) {
 	sweep(t, w, 401, func(t *testing.T, o operation, target string) {
 		w.send(t, o, target, bearer("bad")).problem(t, 401, domain.CodeUnauthenticated)
 		expired := w.person(lifetime(time.Minute), adminRole)
-		w.clock.advance(2 * time.Minute)
+		w.clock.Advance(2 * time.Minute)
 		w.send(t, o, target, expired.is()).problem(t, 401, domain.CodeTokenExpired)
-		w.clock.advance(-2 * time.Minute)
+		w.clock.Advance(-2 * time.Minute)
 		if o.needs() != middleware.AccessPublic {
 			w.send(t, o, target).problem(t, 401, domain.CodeUnauthenticated)
 		}
@@ -175,7 +175,7 @@ func TestSweepWithoutTheDatabase(t *testing.T) {
 	admin := w.person(adminRole)
 	own := w.me(t, admin)
 	w.takeDatabaseAway(t)
-	w.clock.advance(2 * time.Second) // what the health checks remember is over
+	w.clock.Advance(2 * time.Second) // what the health checks remember is over
 	for _, o := range theDocument().operations {
 		if !theDocument().routed[o.String()] {
 			continue

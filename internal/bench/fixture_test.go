@@ -4,7 +4,6 @@ package bench
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -22,6 +21,7 @@ import (
 	"github.com/profile-api/profile-api/delivery/rest/middleware"
 	"github.com/profile-api/profile-api/domain"
 	"github.com/profile-api/profile-api/internal/clerkstandin"
+	"github.com/profile-api/profile-api/internal/testschema"
 	"github.com/profile-api/profile-api/internal/testservers"
 	"github.com/profile-api/profile-api/repository/clerk"
 	"github.com/profile-api/profile-api/repository/disk"
@@ -140,21 +140,7 @@ func newChain(tb testing.TB) *chain {
 
 func openMigrated(tb testing.TB, tracer pgx.QueryTracer, log *slog.Logger) *postgres.DB {
 	tb.Helper()
-	url := testservers.DatabaseFromTemplate(tb, "bench", func(ctx context.Context, url string) (err error) {
-		db, err := postgres.Open(ctx, postgres.Options{URL: url})
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, db.Close()) }()
-		m, err := db.Migrator()
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, m.Close()) }()
-		_, err = m.Up(ctx)
-		return err
-	})
-	db, err := postgres.Open(tb.Context(), postgres.Options{URL: url, Logger: log, Tracer: tracer})
+	db, err := postgres.Open(tb.Context(), postgres.Options{URL: testschema.Database(tb), Logger: log, Tracer: tracer})
 	must(tb, err)
 	tb.Cleanup(func() { must(tb, db.Close()) })
 	return db

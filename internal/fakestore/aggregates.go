@@ -213,3 +213,25 @@ func (f HandleReservations) OfProfile(ctx context.Context, profileID string, at 
 	slices.SortFunc(found, func(a, b domain.HandleReservation) int { return a.ReservedUntil.Compare(b.ReservedUntil) })
 	return found, err
 }
+
+// PurgeExpired removes reservations that are over, the oldest first.
+func (f HandleReservations) PurgeExpired(ctx context.Context, at time.Time, limit int) (n int, err error) {
+	err = f.s.do(ctx, "reservations.purge", func(data *state) error {
+		var over []string
+		for hash, r := range data.reservations {
+			if !r.until.After(at) {
+				over = append(over, hash)
+			}
+		}
+		slices.SortFunc(over, func(a, b string) int { return data.reservations[a].until.Compare(data.reservations[b].until) })
+		for _, hash := range over[:min(limit, len(over))] {
+			delete(data.reservations, hash)
+			n++
+		}
+		return nil
+	})
+	return n, err
+}
+
+// Reservations gives the store of reservations, which is a Purger too.
+func (s *Store) Reservations() HandleReservations { return HandleReservations{s} }

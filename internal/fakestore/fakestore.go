@@ -134,7 +134,7 @@ func (s *Store) Events() []domain.AuditEvent {
 	return slices.Clone(s.data.events)
 }
 
-// PutProfile writes a profile as it is: for what no use case can do yet.
+// PutProfile writes a profile as it is: for what no use case would write.
 func (s *Store) PutProfile(p domain.Profile) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

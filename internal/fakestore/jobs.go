@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"time"
 
 	"github.com/profile-api/profile-api/domain"
 )
@@ -73,25 +72,3 @@ func (s *Store) QueuedDeletions() []string {
 	defer s.mu.Unlock()
 	return slices.Clone(s.data.queued)
 }
-
-// PurgeExpired removes reservations that are over, the oldest first.
-func (f HandleReservations) PurgeExpired(ctx context.Context, at time.Time, limit int) (n int, err error) {
-	err = f.s.do(ctx, "reservations.purge", func(data *state) error {
-		var over []string
-		for hash, r := range data.reservations {
-			if !r.until.After(at) {
-				over = append(over, hash)
-			}
-		}
-		slices.SortFunc(over, func(a, b string) int { return data.reservations[a].until.Compare(data.reservations[b].until) })
-		for _, hash := range over[:min(limit, len(over))] {
-			delete(data.reservations, hash)
-			n++
-		}
-		return nil
-	})
-	return n, err
-}
-
-// Reservations gives the store of reservations, which is a Purger too.
-func (s *Store) Reservations() HandleReservations { return HandleReservations{s} }

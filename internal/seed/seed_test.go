@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/profile-api/profile-api/internal/seed"
+	"github.com/profile-api/profile-api/internal/testschema"
 	"github.com/profile-api/profile-api/internal/testservers"
-	"github.com/profile-api/profile-api/repository/postgres"
 )
 
 // several is more than the two streams write at once.
@@ -21,24 +21,9 @@ const several = 25_000
 
 func TestMain(m *testing.M) { testservers.Main(m) }
 
-func migrate(ctx context.Context, url string) error {
-	db, err := postgres.Open(ctx, postgres.Options{URL: url})
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
-	m, err := db.Migrator()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = m.Close() }()
-	_, err = m.Up(ctx)
-	return err
-}
-
 func migrated(t *testing.T) (string, *pgx.Conn) {
 	t.Helper()
-	url := testservers.DatabaseFromTemplate(t, "schema", migrate)
+	url := testschema.Database(t)
 	conn, err := pgx.Connect(t.Context(), url)
 	must(t, err)
 	t.Cleanup(func() { _ = conn.Close(context.Background()) })

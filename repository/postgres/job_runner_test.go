@@ -1,7 +1,6 @@
 package postgres_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -17,6 +16,8 @@ import (
 
 	"github.com/profile-api/profile-api/domain"
 	"github.com/profile-api/profile-api/internal/storetest"
+	"github.com/profile-api/profile-api/internal/testlog"
+	"github.com/profile-api/profile-api/internal/testschema"
 	"github.com/profile-api/profile-api/internal/testservers"
 	"github.com/profile-api/profile-api/repository/postgres"
 )
@@ -156,7 +157,7 @@ func TestJobRunnerWaitsForTheSchema(t *testing.T) {
 	if ask[bool](t, conn, "SELECT to_regclass('river_job') IS NOT NULL") {
 		t.Fatal("the runner has made tables")
 	}
-	must(t, migrate(within(t), url))
+	must(t, testschema.Up(within(t), url))
 	r.enqueue(t)
 	eventually(t, "the job is done", func() bool { return runs.Load() == 1 })
 }
@@ -189,8 +190,8 @@ func TestJobRunnerStopsBeforeItStarted(t *testing.T) {
 func TestJobRunnerOutlastsAnOutage(t *testing.T) {
 	server := testservers.OwnPostgres(t)
 	url := server.URL("postgres")
-	must(t, migrate(within(t), url))
-	var out lockedBuffer
+	must(t, testschema.Up(within(t), url))
+	var out testlog.Buffer
 	var runs atomic.Int32
 	r := startRunner(t, postgres.Options{URL: url}, slog.New(slog.NewTextHandler(&out, nil)), func(context.Context, string) error { runs.Add(1); return nil })
 	r.enqueue(t)
@@ -265,21 +266,4 @@ func TestDrainPutsBackWhatHangs(t *testing.T) {
 	if got := state(t, conn); got != "available" {
 		t.Errorf("without a drain the job is %s", got)
 	}
-}
-
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }

@@ -60,8 +60,8 @@ func (q *JobQueue) insert(ctx context.Context, args river.JobArgs, opts *river.I
 	return translate(ctx, err)
 }
 
-// UnfinishedStates are the states of jobs that are still to be done.
-func UnfinishedStates() []string {
+// unfinishedStates are the states of jobs that are still to be done.
+func unfinishedStates() []string {
 	return []string{
 		string(rivertype.JobStateAvailable), string(rivertype.JobStatePending), string(rivertype.JobStateRetryable),
 		string(rivertype.JobStateRunning), string(rivertype.JobStateScheduled),
@@ -77,13 +77,13 @@ func (db *DB) UnfinishedJobs(ctx context.Context) (map[string]int64, error) {
 	}
 	err := db.read(ctx, func(tx *gorm.DB) error {
 		return tx.Raw("SELECT state, count(*) AS jobs FROM river_job WHERE state = ANY (CAST(? AS river_job_state[])) GROUP BY state",
-			"{"+strings.Join(UnfinishedStates(), ",")+"}").Scan(&rows).Error
+			"{"+strings.Join(unfinishedStates(), ",")+"}").Scan(&rows).Error
 	})
 	if err != nil {
 		return nil, err
 	}
 	counts := map[string]int64{}
-	for _, state := range UnfinishedStates() {
+	for _, state := range unfinishedStates() {
 		counts[state] = 0
 	}
 	for _, r := range rows {

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/profile-api/profile-api/internal/testschema"
 	"github.com/profile-api/profile-api/internal/testservers"
 	"github.com/profile-api/profile-api/repository/postgres"
 )
@@ -42,7 +43,7 @@ func seeded(tb testing.TB) *big {
 			tb.Fatal(err)
 		}
 	}
-	must(migrate(ctx, url))
+	must(testschema.Up(ctx, url))
 	local := filepath.Join(tb.TempDir(), "local")
 	for _, args := range [][]string{
 		{"go", "build", "-o", local, "github.com/profile-api/profile-api/cmd/local"},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/profile-api/profile-api/domain"
 	"github.com/profile-api/profile-api/internal/storetest"
+	"github.com/profile-api/profile-api/internal/testschema"
 	"github.com/profile-api/profile-api/internal/testservers"
 	"github.com/profile-api/profile-api/repository/postgres"
 	"github.com/profile-api/profile-api/usecase"
@@ -59,25 +60,10 @@ func openDB(t *testing.T, opts postgres.Options) *postgres.DB {
 	return db
 }
 
-func migrate(ctx context.Context, url string) error {
-	db, err := postgres.Open(ctx, postgres.Options{URL: url})
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
-	m, err := db.Migrator()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = m.Close() }()
-	_, err = m.Up(ctx)
-	return err
-}
-
 // migrated gives the URL of a fresh database with the whole schema.
 func migrated(t *testing.T) string {
 	t.Helper()
-	return testservers.DatabaseFromTemplate(t, "schema", migrate)
+	return testschema.Database(t)
 }
 
 // asker is a plain connection beside the code under test.

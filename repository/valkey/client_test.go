@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/profile-api/profile-api/internal/testlog"
 )
 
 func TestNewClientReadsTheURL(t *testing.T) {
@@ -73,7 +75,7 @@ func TestTheLibraryLogsThroughTheGivenLogger(t *testing.T) {
 	stderr := os.Stderr
 	os.Stderr = write
 	t.Cleanup(func() { os.Stderr = stderr })
-	var log syncBuffer
+	var log testlog.Buffer
 	client, err := NewClient("redis://user:hunter2@127.0.0.1:1", ClientOptions{
 		Logger: slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})

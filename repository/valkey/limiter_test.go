@@ -1,19 +1,18 @@
 package valkey
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/profile-api/profile-api/domain"
+	"github.com/profile-api/profile-api/internal/testlog"
 )
 
 // These run on miniredis, whose time the test moves.
@@ -339,7 +338,7 @@ func TestOneFailureFallsBackForOneRequest(t *testing.T) {
 
 func TestAServerThatOnlyRefusesCountsAsAwayAndIsFoundAgain(t *testing.T) {
 	m := newMini(t)
-	var log syncBuffer
+	var log testlog.Buffer
 	l, trips := newTestLimiter(t, m.url(), LimiterOptions{
 		User: rate(10, time.Minute), Global: rate(15, time.Minute), Clock: m.clock, Budget: patient,
 		Logger: slog.New(slog.NewJSONHandler(&log, nil)),
@@ -454,22 +453,4 @@ func TestNewLimiterRefusesWhatIsNoRate(t *testing.T) {
 			t.Errorf("took %d per %s", r.Quota, r.Period)
 		}
 	}
-}
-
-// syncBuffer is a buffer that many goroutines may write to.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/profile-api/profile-api/domain"
+	"github.com/profile-api/profile-api/internal/testlog"
 	"github.com/profile-api/profile-api/internal/testservers"
 )
 
@@ -129,7 +130,7 @@ func TestPoliciesAndCallersAreSeparate(t *testing.T) {
 // opens after a few, and then nothing is sent until the server answers the probe.
 func TestAHungServerIsAskedNoMore(t *testing.T) {
 	server := testservers.OwnValkey(t)
-	var log syncBuffer
+	var log testlog.Buffer
 	l, trips := newTestLimiter(t, server.URL(), LimiterOptions{
 		User: rate(20, day), Global: rate(1000, day), ProbeInterval: 20 * time.Millisecond,
 		Logger: slog.New(slog.NewJSONHandler(&log, nil)),

@@ -56,7 +56,7 @@ func serve(ctx context.Context, s *config.Settings, log *slog.Logger, health *us
 	case <-ctx.Done():
 	}
 	health.Drain()
-	log.LogAttrs(ctx, slog.LevelInfo, "draining", slog.Duration("delay", s.ShutdownDrainDelay))
+	log.LogAttrs(ctx, slog.LevelInfo, "draining", slog.Float64("delay", s.ShutdownDrainDelay.Seconds()))
 	delay := s.ShutdownDrainDelay
 	if fault != nil {
 		delay = 0

@@ -42,7 +42,7 @@ func SpareBody() echo.MiddlewareFunc {
 				if r.Body == nil || r.Body == http.NoBody {
 					break
 				}
-				body, err := WholeBody(r)
+				body, err := ReadBody(r)
 				if err != nil {
 					return err
 				}
@@ -53,19 +53,15 @@ func SpareBody() echo.MiddlewareFunc {
 	}
 }
 
-// WholeBody reads a body to its end. Errors: payload-too-large (413) of
-// [BodyLimit]'s, malformed-request (400) for one that breaks off; of one that comes
-// too slowly the [Deadline] layer makes a 504.
-func WholeBody(r *http.Request) ([]byte, error) {
+// ReadBody reads a request's body whole. Errors: 413, and the deadline's own, which
+// the deadline layer makes a 504 of, as they are; 400 for a body that breaks off.
+func ReadBody(r *http.Request) ([]byte, error) {
 	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		var own *domain.Error
-		if errors.As(err, &own) || errors.Is(err, os.ErrDeadlineExceeded) {
-			return nil, err
-		}
-		return nil, domain.NewError(domain.Malformed, domain.CodeMalformedRequest, "The body ended before it was complete.").WithCause(err)
+	var own *domain.Error
+	if err == nil || errors.As(err, &own) || errors.Is(err, os.ErrDeadlineExceeded) {
+		return body, err
 	}
-	return body, nil
+	return nil, domain.NewError(domain.Malformed, domain.CodeMalformedRequest, "The body ended before it was complete.").WithCause(err)
 }
 
 func tooLarge(c echo.Context) error {

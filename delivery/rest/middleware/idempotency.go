@@ -84,7 +84,7 @@ func idempotencyKey(h http.Header) (string, error) {
 // idempotentRequest reads the body whole, before any connection to the database is held.
 func idempotentRequest(c echo.Context, key string) (usecase.IdempotentRequest, error) {
 	r := c.Request()
-	body, err := WholeBody(r)
+	body, err := ReadBody(r)
 	if err != nil {
 		return usecase.IdempotentRequest{}, err
 	}

@@ -36,6 +36,7 @@ seed: need-go ## Add N (a million) made-up profiles to the database of make run,
 
 .PHONY: test
 test: need-go need-cc ## Run all tests with the race detector, on servers of their own
+	@internal/tools/prerequisites optional
 	CGO_ENABLED=1 go test -race -shuffle=on -count=1 -timeout 15m $(ARGS) $(PKG)
 
 .PHONY: lint

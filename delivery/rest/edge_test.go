@@ -3,7 +3,6 @@ package rest
 import (
 	"crypto/tls"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"net/netip"
@@ -458,23 +457,4 @@ func TestAccessLog(t *testing.T) {
 			t.Errorf("%v tokens were %s", got, outcome)
 		}
 	}
-}
-
-// endless is a body whose length is not declared.
-type endless struct{ io.Reader }
-
-// Nobody reads the body of a GET or DELETE, but one over the limit is refused
-// there too, before anything is done.
-func TestBodiesThatNobodyReadsHaveALimit(t *testing.T) {
-	w := newWorld(t)
-	p := w.person()
-	w.me(t, p)
-	for _, method := range []string{"GET", "HEAD", "DELETE"} {
-		got := w.do(t, method, "/v1/profiles/me", endless{strings.NewReader(strings.Repeat("x", 65537))}, p.is())
-		if got.want(t, 413); method != "HEAD" {
-			got.problem(t, 413, domain.CodePayloadTooLarge)
-		}
-	}
-	w.do(t, "GET", "/v1/profiles/me", endless{strings.NewReader(strings.Repeat("x", 65536))}, p.is()).want(t, 200)
-	w.do(t, "DELETE", "/v1/profiles/me", endless{strings.NewReader(strings.Repeat("x", 65536))}, p.is()).want(t, 202)
 }

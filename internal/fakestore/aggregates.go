@@ -107,6 +107,9 @@ func copyFields(to, from *domain.Profile, names []string) {
 		"status":           func() { to.Status = from.Status },
 		"suspended_reason": func() { to.SuspendedReason = from.SuspendedReason },
 		"suspended_until":  func() { to.SuspendedUntil = from.SuspendedUntil },
+		"email":            func() { to.Email = from.Email },
+		"avatar_url":       func() { to.AvatarURL = from.AvatarURL },
+		"clerk_updated_at": func() { to.ClerkUpdatedAt = from.ClerkUpdatedAt },
 	}
 	for _, n := range names {
 		fields[n]()

@@ -156,6 +156,12 @@ func profileColumn(p *domain.Profile, name string) (any, error) {
 		return p.SuspendedReason, nil
 	case "suspended_until":
 		return p.SuspendedUntil, nil
+	case "email":
+		return p.Email, nil
+	case "avatar_url":
+		return p.AvatarURL, nil
+	case "clerk_updated_at":
+		return p.ClerkUpdatedAt, nil
 	}
 	return nil, fmt.Errorf("profile has no writable field %q", name)
 }

@@ -17,3 +17,9 @@ type PurgeJob struct{}
 
 // Kind is the stable name under which the job is stored.
 func (PurgeJob) Kind() string { return "purge" }
+
+// ReconcileJob asks for a piece of the reconciliation with Clerk, if one is due.
+type ReconcileJob struct{}
+
+// Kind is the stable name under which the job is stored.
+func (ReconcileJob) Kind() string { return "reconcile" }

@@ -182,3 +182,54 @@ type ClerkUsers interface {
 type Purger interface {
 	PurgeExpired(ctx context.Context, at time.Time, limit int) (int, error)
 }
+
+// ClerkDirectory is what we ask of Clerk about whom it knows. Errors of both:
+// kind [domain.Unavailable], with the time to wait, when Clerk should be asked
+// again later; kind [domain.Internal] for an answer that waiting does not mend.
+// No error's text holds an id or a value.
+type ClerkDirectory interface {
+	// User gives a person as Clerk has it now. Errors: kind [domain.NotFound] only
+	// when Clerk itself says that it knows nobody of that id; kind [domain.Invalid]
+	// when what it says of the person cannot be read.
+	User(ctx context.Context, clerkUserID string) (domain.ClerkUser, error)
+	// Users gives up to limit (1 to 500) people behind the offset, the oldest
+	// first; none when there are no more.
+	Users(ctx context.Context, offset, limit int) ([]domain.ListedClerkUser, error)
+}
+
+// ReconcileRuns keeps the runs of the reconciliation.
+type ReconcileRuns interface {
+	// Unfinished and LastFinished return an error of kind [domain.NotFound] when
+	// there is none. An abandoned run counts as neither.
+	Unfinished(ctx context.Context) (domain.Reconciliation, error)
+	LastFinished(ctx context.Context) (domain.Reconciliation, error)
+	// Begin writes a new run and abandons an unfinished one.
+	Begin(ctx context.Context, r domain.Reconciliation) error
+	// Save writes how far an unfinished run has come, or its end: then it forgets
+	// whom the run met. Error: kind [domain.Conflict] when it has ended already.
+	Save(ctx context.Context, r domain.Reconciliation) error
+	// WatchedSince is the now of its first call ever.
+	WatchedSince(ctx context.Context, now time.Time) (time.Time, error)
+}
+
+// ReconcileLease lets one process at a time work on a run.
+type ReconcileLease interface {
+	// Take makes the owner the only one at work for that long from now on, also
+	// when it was already; false when somebody else is.
+	Take(ctx context.Context, owner string, hold time.Duration) (bool, error)
+	// Release ends it early. Of somebody else it ends nothing.
+	Release(ctx context.Context, owner string) error
+}
+
+// ReconcilePeople is what a run asks about profiles.
+type ReconcilePeople interface {
+	// Mirrored gives those of the people who have a profile, in no order.
+	Mirrored(ctx context.Context, clerkUserIDs []string) ([]domain.MirroredProfile, error)
+	// MarkSeen notes for the run those of them who have one; twice is once.
+	MarkSeen(ctx context.Context, runID string, clerkUserIDs []string) error
+	// CountUnseen counts the profiles that are older than the run and not noted
+	// for it, and all profiles.
+	CountUnseen(ctx context.Context, r domain.Reconciliation) (unseen, all int, err error)
+	// Unseen lists up to limit of those by id, behind that id.
+	Unseen(ctx context.Context, r domain.Reconciliation, after string, limit int) ([]domain.MirroredProfile, error)
+}

@@ -44,6 +44,8 @@ func TestDefaultsAreThoseOfTheContract(t *testing.T) {
 		RateLimitAdminBypass:       true,
 		DiskPath:                   "/",
 		DiskMinFreePercent:         10,
+		ReconcileInterval:          6 * time.Hour,
+		ReconcileMaxErasePercent:   20,
 		LogLevel:                   slog.LevelInfo,
 		LogFormat:                  LogJSON,
 		SecurityContact:            "mailto:security@api.acme.dev",
@@ -81,7 +83,7 @@ func TestEveryVariableIsReadFromTheEnvironment(t *testing.T) {
 		"ADMIN_REQUEST_TIMEOUT": "8s", "SHUTDOWN_DRAIN_DELAY": "0s", "SHUTDOWN_TIMEOUT": "9s", "MAX_BODY_BYTES": "10",
 		"RATE_LIMIT_USER": "off", "RATE_LIMIT_IP": "5/s", "RATE_LIMIT_GLOBAL": "9/2m", "RATE_LIMIT_ADMIN_BYPASS": "false",
 		"DISK_PATH": "/data", "DISK_MIN_FREE_PERCENT": "12", "LOG_LEVEL": "warn", "LOG_FORMAT": "text", "DOCS_ENABLED": "false",
-		"SECURITY_CONTACT": "https://acme.dev/report",
+		"SECURITY_CONTACT": "https://acme.dev/report", "RECONCILE_INTERVAL": "0s", "RECONCILE_MAX_ERASE_PERCENT": "3",
 	}
 	for _, entry := range Reference() {
 		if _, ok := given[entry.Variable]; !ok {
@@ -120,6 +122,8 @@ func TestEveryVariableIsReadFromTheEnvironment(t *testing.T) {
 		"docs":      {s.DocsEnabled, false},
 		"contact":   {s.SecurityContact, "https://acme.dev/report"},
 		"debug":     {s.Debug, true},
+		"every":     {s.ReconcileInterval, time.Duration(0)},
+		"erase":     {s.ReconcileMaxErasePercent, 3},
 		"sentry":    {s.SentryEnabled(), false},
 		"redis":     {s.RedisURL().Reveal(), "redis://cache"},
 	}

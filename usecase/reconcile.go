@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	leaseHold    = 15 * time.Second // a run whose process was killed can be gone on with after that long
-	leaseRenewal = 5 * time.Second
-	leasePoll    = time.Second     // of who waits for it
+	leaseHold     = 15 * time.Second // a run whose process was killed can be gone on with after that long
+	leaseRenewal  = 5 * time.Second
+	leasePoll     = time.Second     // of who waits for it
 	leaseFarewell = 3 * time.Second // to give it up, also when the process is told to end
 
 	// sliceLength leaves a last request to Clerk, which may take 10 s, within the 20 s of a job.

@@ -28,10 +28,10 @@ type reconcileSession struct {
 	effects reconcileEffects
 	run     domain.Reconciliation // as stored
 	force   bool
-	patient bool      // waits for Clerk itself, instead of giving up
-	until   time.Time // when to stop for now; zero: at the end
+	patient bool                    // waits for Clerk itself, instead of giving up
+	until   time.Time               // when to stop for now; zero: at the end
 	tell    func(ReconcileProgress) // may be nil
-	asked   time.Time // when Clerk was asked last
+	asked   time.Time               // when Clerk was asked last
 }
 
 // reconcileEffects is what a run reads and changes here. A dry run changes nothing.

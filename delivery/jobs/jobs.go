@@ -26,6 +26,7 @@ const (
 type Deps struct {
 	ClerkDeletion *usecase.ClerkDeletion
 	Purge         *usecase.Purge
+	Reconcile     Reconcile
 	Clock         usecase.Clock
 	Registry      prometheus.Registerer
 	Log           *slog.Logger
@@ -42,7 +43,7 @@ type Jobs struct {
 // New makes a worker for each kind of job and registers their metrics.
 func New(d Deps) Jobs {
 	common := &shared{clock: d.Clock, log: d.Log, policy: retryPolicy{d.Backoff.withDefaults(), d.Clock}}
-	common.metrics = newMetrics(d.Registry, domain.ClerkDeletionJob{}.Kind(), domain.PurgeJob{}.Kind())
+	common.metrics = newMetrics(d.Registry, domain.ClerkDeletionJob{}.Kind(), domain.PurgeJob{}.Kind(), domain.ReconcileJob{}.Kind())
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &worker[domain.ClerkDeletionJob]{shared: common, run: func(ctx context.Context, job domain.ClerkDeletionJob) error {
 		return d.ClerkDeletion.Run(ctx, job.ID)
@@ -50,7 +51,10 @@ func New(d Deps) Jobs {
 	river.AddWorker(workers, &worker[domain.PurgeJob]{shared: common, timeout: purgeTimeout, run: func(ctx context.Context, _ domain.PurgeJob) error {
 		return d.Purge.Run(ctx)
 	}})
-	return Jobs{Workers: workers, Periodic: []*river.PeriodicJob{purgePeriodically()}, RetryPolicy: common.policy}
+	periodic := []*river.PeriodicJob{purgePeriodically()}
+	addReconcile(workers, common, d)
+	periodic = append(periodic, reconcilePeriodically(d.Reconcile.Interval)...)
+	return Jobs{Workers: workers, Periodic: periodic, RetryPolicy: common.policy}
 }
 
 // purgePeriodically has one purge in the queue at a time, however many replicas

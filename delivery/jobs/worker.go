@@ -78,9 +78,12 @@ type verdict struct {
 // and uses up no attempt. An attempt is for what waiting may never mend.
 func (s *shared) judge(ctx context.Context, job *rivertype.JobRow, err error) verdict {
 	reason := describe(err)
+	var more *goOn
 	switch {
 	case err == nil:
 		return verdict{outcome: completed, level: slog.LevelInfo}
+	case errors.As(err, &more):
+		return verdict{river.JobSnooze(more.after), snoozed, slog.LevelInfo, more.after, more.reason}
 	case errors.Is(context.Cause(ctx), river.ErrJobCancelledRemotely):
 		return verdict{river.JobCancel(errors.New(reason)), cancelled, slog.LevelWarn, 0, reason}
 	case errors.Is(ctx.Err(), context.Canceled): // the process ends; another one goes on at once

@@ -58,6 +58,9 @@ var notExported = map[string]string{
 	"erased_identities.erased_at":     "only of people who have no export any more",
 	"goose_db_version.*":              "the schema's own",
 	"clerk_deletions.*":               "only of people who have no export any more, sealed",
+	"reconciliation_runs.*":           "counts of everybody; tells of no person",
+	"reconciliation_seen.*":           "ids of profiles while a run is under way: that the profile is there, which its owner knows",
+	"reconciliation_lease.*":          "one row for all: which process works",
 	"idempotency_keys.key_hash":       "of the admin who asked, keyed",
 	"idempotency_keys.request_hash":   "of what the admin sent, keyed",
 }

@@ -34,6 +34,7 @@ type state struct {
 	kept         map[string]domain.IdempotencyRecord // by key hash
 	deletions    map[string]domain.ClerkDeletion     // by id
 	queued       []string                            // ids of deletions that a job was enqueued for
+	reconcile    reconcileState
 }
 
 type reservation struct {
@@ -46,6 +47,7 @@ func (s state) clone() state {
 		maps.Clone(s.profiles), maps.Clone(s.preferences), slices.Clone(s.events), maps.Clone(s.reservations), maps.Clone(s.erased),
 		maps.Clone(s.kept),
 		maps.Clone(s.deletions), slices.Clone(s.queued),
+		s.reconcile.clone(),
 	}
 }
 
@@ -55,6 +57,7 @@ func New() *Store {
 		map[string]domain.Profile{}, map[string]domain.Preferences{}, nil, map[string]reservation{}, map[string]bool{},
 		map[string]domain.IdempotencyRecord{},
 		map[string]domain.ClerkDeletion{}, nil,
+		reconcileState{seen: map[string]map[string]bool{}},
 	}}
 }
 

@@ -8,7 +8,6 @@ import (
 
 	"github.com/profile-api/profile-api/config"
 	"github.com/profile-api/profile-api/delivery/jobs"
-	"github.com/profile-api/profile-api/repository/clerk"
 	"github.com/profile-api/profile-api/repository/postgres"
 	"github.com/profile-api/profile-api/usecase"
 )
@@ -19,7 +18,7 @@ func newJobs(
 	ctx context.Context, s *config.Settings, log *slog.Logger, db *postgres.DB, migrator *postgres.Migrator, registry prometheus.Registerer,
 ) (background, error) {
 	clock := systemClock{}
-	users, err := clerk.NewUsers(clerk.UsersOptions{APIURL: s.ClerkAPIURL, SecretKey: s.ClerkSecretKey.Reveal(), Clock: clock})
+	users, err := NewClerkUsers(s)
 	if err != nil {
 		return background{}, err
 	}
@@ -35,7 +34,10 @@ func newJobs(
 		usecase.PurgeTask{Name: "handle reservations", Rows: postgres.NewHandleReservations(db)},
 		usecase.PurgeTask{Name: "idempotency keys", Rows: postgres.NewIdempotency(db)},
 	)
-	work := jobs.New(jobs.Deps{ClerkDeletion: deletion, Purge: purge, Clock: clock, Registry: registry, Log: log})
+	work := jobs.New(jobs.Deps{
+		ClerkDeletion: deletion, Purge: purge, Clock: clock, Registry: registry, Log: log,
+		Reconcile: jobs.Reconcile{UseCase: NewReconcile(s, db, users), Interval: s.ReconcileInterval},
+	})
 	runner, err := postgres.NewJobRunner(ctx, db, postgres.JobRunnerOptions{
 		Workers: work.Workers, Periodic: work.Periodic, RetryPolicy: work.RetryPolicy, Migrator: migrator, Logger: log,
 	})

@@ -88,7 +88,8 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	// The edge. Tracing and Sentry, when they come, are wired here: a tracer
 	// takes its parent from middleware.TraceFrom, Sentry hears of 5xx from the log.
 	metrics := middleware.NewMetrics(registry)
-	registry.MustRegister(poolCollector{db}, jobsCollector{db}, dependencyCollector{health, keys}, keyAge(keys))
+	registry.MustRegister(poolCollector{db}, jobsCollector{db}, dependencyCollector{health, keys}, keyAge(keys),
+		reconcileCollector{postgres.NewReconciliations(db)})
 	api := rest.New(rest.Deps{
 		Profiles: usecase.NewProfiles(stores), Preferences: usecase.NewPreferences(stores), Activity: usecase.NewActivity(stores),
 		Export: usecase.NewExport(stores), Admin: usecase.NewAdmin(stores), Health: health,

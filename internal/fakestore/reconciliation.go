@@ -191,3 +191,24 @@ func (f Reconciliations) Runs() []domain.Reconciliation {
 	defer f.s.mu.Unlock()
 	return slices.Clone(f.s.data.reconcile.runs)
 }
+
+// EndLease is the time going by until the lease of a dead process ends.
+func (s *Store) EndLease() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.data.reconcile.heldUntil = time.Time{}
+}
+
+// LeaseOwner is who is at work on a run; empty: nobody.
+func (s *Store) LeaseOwner() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.data.reconcile.owner
+}
+
+// Profiles lists all profiles by id.
+func (s *Store) Profiles() []domain.Profile {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.SortedFunc(maps.Values(s.data.profiles), func(a, b domain.Profile) int { return strings.Compare(a.ID, b.ID) })
+}

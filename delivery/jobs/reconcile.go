@@ -27,7 +27,7 @@ const (
 
 // Reconcile is the periodic walk through Clerk's users.
 type Reconcile struct {
-	UseCase  *usecase.Reconcile // required
+	UseCase  *usecase.Reconcile // required with an interval
 	Interval time.Duration      // between two runs; zero: none is ever made
 }
 
@@ -70,6 +70,9 @@ type reconciler struct {
 
 // slice does a piece of a run, tells of it, and says when the next one is to come.
 func (r *reconciler) slice(ctx context.Context) error {
+	if r.Interval <= 0 {
+		return nil
+	}
 	s, err := r.UseCase.Slice(ctx, r.Interval, func(p usecase.ReconcileProgress) {
 		if p.Stage == usecase.ReconcileFault {
 			r.log.LogAttrs(ctx, slog.LevelWarn, "reconciliation: somebody is left out", slog.String("run", p.Run.ID), slog.String("reason", p.Reason))

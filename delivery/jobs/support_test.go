@@ -42,6 +42,8 @@ type world struct {
 	registry *prometheus.Registry
 	log      *testlog.Buffer
 	clerkURL string
+
+	reconcile jobs.Reconcile // none unless a test sets it
 }
 
 func newWorld(t *testing.T) *world {
@@ -90,7 +92,7 @@ func (w *world) deletions(t *testing.T, sealer domain.Sealer) *usecase.ClerkDele
 func (w *world) work(t *testing.T, deletion *usecase.ClerkDeletion) *postgres.JobRunner {
 	t.Helper()
 	set := jobs.New(jobs.Deps{
-		ClerkDeletion: deletion, Clock: systemClock{}, Registry: w.registry, Log: w.logger(),
+		ClerkDeletion: deletion, Clock: systemClock{}, Registry: w.registry, Log: w.logger(), Reconcile: w.reconcile,
 		Purge:   usecase.NewPurge(systemClock{}, usecase.PurgeTask{Name: "reservations", Rows: postgres.NewHandleReservations(w.db)}),
 		Backoff: jobs.Backoff{First: 50 * time.Millisecond, Last: 100 * time.Millisecond},
 	})

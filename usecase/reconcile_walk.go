@@ -18,7 +18,7 @@ const (
 	defaultPageSize = 100
 	candidateBatch  = 100
 
-	outagePatience = 30 * time.Second // with a Clerk that does not answer
+	outagePatience = 40 * time.Second // with a Clerk that does not answer
 	limitPatience  = 30 * time.Minute // with one that says that we ask too much
 )
 
@@ -263,7 +263,7 @@ func (s *reconcileSession) finish(ctx context.Context, o domain.ReconcileOutcome
 // ask puts a question to Clerk, at a modest pace. A patient session asks again
 // when Clerk says it may, and says that it waits.
 func ask[T any](ctx context.Context, s *reconcileSession, question func(ctx context.Context) (T, error)) (T, error) {
-	for waited := time.Duration(0); ; {
+	for begun := s.deps.Clock.Now(); ; {
 		if pause := s.deps.Pause - s.deps.Clock.Now().Sub(s.asked); !s.asked.IsZero() && pause > 0 {
 			if err := s.deps.Wait(ctx, pause); err != nil {
 				var none T
@@ -280,7 +280,7 @@ func ask[T any](ctx context.Context, s *reconcileSession, question func(ctx cont
 			patience = limitPatience
 		}
 		wait := max(retryAfterOf(err), time.Second)
-		if waited += wait; waited > patience {
+		if s.deps.Clock.Now().Sub(begun)+wait > patience {
 			return answer, err
 		}
 		s.told(ReconcileProgress{Stage: ReconcileWaiting, Wait: wait, Reason: safeReason(err)})

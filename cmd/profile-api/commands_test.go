@@ -45,7 +45,7 @@ func TestCommandsThatNeedNothing(t *testing.T) {
 	}
 	for _, args := range [][]string{
 		{}, {"nonsense"}, {"serve", "now"}, {"migrate"}, {"migrate", "sideways"}, {"migrate", "up", "2"},
-		{"config", "--yaml"}, {"healthcheck", "x"}, {"version", "x"}, {"Serve"}, {"--version"},
+		{"config", "--yaml"}, {"healthcheck", "x"}, {"version", "x"}, {"Serve"}, {"reconcile", "now"}, {"reconcile", "--dry"}, {"--version"},
 	} {
 		r := command(t, nil, args...)
 		if r.status != 2 || r.stdout != "" || !strings.Contains(r.stderr, "profile-api serve") {

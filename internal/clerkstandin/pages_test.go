@@ -108,6 +108,7 @@ func TestEmailsInEveryState(t *testing.T) {
 	p.EmailVerified = false
 	p.OtherEmails = []clerkstandin.Email{{Address: "work@example.com", Verified: true}, {Address: "old@example.com"}}
 	p.Locked, p.LockoutEndsIn = true, time.Minute
+	p.Override = map[string]any{"updated_at": "yesterday"}
 	user := clerkstandin.UserJSON(p)
 	ids, states := map[any]bool{}, []string{}
 	for _, e := range user["email_addresses"].([]any) {
@@ -118,7 +119,8 @@ func TestEmailsInEveryState(t *testing.T) {
 	if want := []string{"ada@example.com unverified", "work@example.com verified", "old@example.com unverified"}; !slices.Equal(states, want) {
 		t.Errorf("%v, want %v", states, want)
 	}
-	if len(ids) != 3 || !ids[user["primary_email_address_id"]] || user["lockout_expires_in_seconds"] != int64(60) {
+	if len(ids) != 3 || !ids[user["primary_email_address_id"]] || user["lockout_expires_in_seconds"] != int64(60) ||
+		user["updated_at"] != "yesterday" {
 		t.Errorf("ids %v, primary %v, lockout %v", ids, user["primary_email_address_id"], user["lockout_expires_in_seconds"])
 	}
 }

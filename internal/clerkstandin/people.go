@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -25,7 +26,8 @@ type Person struct {
 	Locked         bool
 	LockoutEndsIn  time.Duration // of a lock, in whole seconds; zero: it does not end by itself
 	CreatedAt      time.Time
-	UpdatedAt      time.Time // zero is CreatedAt
+	UpdatedAt      time.Time      // zero is CreatedAt
+	Override       map[string]any // members of the document rendered as they are, for what Clerk should not say
 }
 
 // Email is an e-mail address of somebody.
@@ -133,7 +135,7 @@ func UserJSON(p Person) map[string]any {
 		meta = map[string]any{}
 	}
 	emails, primary := emailJSON(p, created, updated)
-	return map[string]any{
+	document := map[string]any{
 		"id": p.ID, "object": "user",
 		"username": orNull(p.Username), "first_name": orNull(p.FirstName), "last_name": orNull(p.LastName),
 		"image_url": p.ImageURL, "has_image": p.ImageURL != "", "locale": nil,
@@ -150,6 +152,8 @@ func UserJSON(p Person) map[string]any {
 		"created_at": created, "updated_at": updated,
 		"delete_self_enabled": true, "create_organization_enabled": true,
 	}
+	maps.Copy(document, p.Override)
+	return document
 }
 
 func lockoutJSON(p Person) any {

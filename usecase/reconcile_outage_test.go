@@ -133,7 +133,7 @@ func TestReconcileOutlivesItsProcessAtAnyStep(t *testing.T) {
 		alive.Store(1)
 		w.store.EndLease()
 		done := len(offsets(w.clerk.took()))
-		stored, _ := w.deps.Runs.Unfinished(t.Context()) //nolint:errcheck // there may be none yet
+		stored, _ := w.deps.Runs.Unfinished(t.Context())
 		last := w.run(t)
 		w.wantMirror(t)
 		if stored.ID != "" && (last.ID != stored.ID || len(w.told(usecase.ReconcileResumed)) != 1) {

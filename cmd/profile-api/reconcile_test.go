@@ -182,9 +182,9 @@ func TestReconcileDryRunChangesNoRow(t *testing.T) {
 	if everyRow(t, conn) != before {
 		t.Error("the dry run changed a row or a sequence")
 	}
-	real := summaryOf(t, command(t, s.settings, "reconcile", "--json"))
-	if real.Created != 1 || real.Updated != 2 || real.Unchanged != 27 || real.Vanished.Erased != 1 {
-		t.Errorf("the run itself: %+v", real)
+	done := summaryOf(t, command(t, s.settings, "reconcile", "--json"))
+	if done.Created != 1 || done.Updated != 2 || done.Unchanged != 27 || done.Vanished.Erased != 1 {
+		t.Errorf("the run itself: %+v", done)
 	}
 	s.wantInStep(t, conn)
 }

@@ -44,7 +44,9 @@ func reconcileRuns(t *testing.T, s ReconcileStores) {
 	first := domain.NewReconciliation(true, Now)
 	must(t, s.Runs.Begin(ctx, first))
 	first.NextOffset, first.Pages, first.Phase, first.Profiles = 100, 2, domain.ReconcileVanished, 12
-	first.Counts = domain.ReconcileCounts{Seen: 1, Created: 2, Updated: 3, Unchanged: 4, Stale: 5, Skipped: 6, Unreadable: 7, Failed: 8, Candidates: 9, Erased: 10, Refused: 11}
+	first.Counts = domain.ReconcileCounts{
+		Seen: 1, Created: 2, Updated: 3, Unchanged: 4, Stale: 5, Skipped: 6, Unreadable: 7, Failed: 8, Candidates: 9, Erased: 10, Refused: 11,
+	}
 	must(t, s.Runs.Save(ctx, first))
 	if got, err := s.Runs.Unfinished(ctx); err != nil || !reflect.DeepEqual(got, first) {
 		t.Errorf("got %+v, %v; want %+v", got, err, first)

@@ -205,8 +205,8 @@ type ReconcileRuns interface {
 	LastFinished(ctx context.Context) (domain.Reconciliation, error)
 	// Begin writes a new run and abandons an unfinished one.
 	Begin(ctx context.Context, r domain.Reconciliation) error
-	// Save writes how far an unfinished run has come, or its end: then it forgets
-	// whom the run met. Error: kind [domain.Conflict] when it has ended already.
+	// Save writes how far an unfinished run has come, or its end. Error: kind
+	// [domain.Conflict] when it has ended already.
 	Save(ctx context.Context, r domain.Reconciliation) error
 	// WatchedSince is the now of its first call ever.
 	WatchedSince(ctx context.Context, now time.Time) (time.Time, error)
@@ -225,11 +225,13 @@ type ReconcileLease interface {
 type ReconcilePeople interface {
 	// Mirrored gives those of the people who have a profile, in no order.
 	Mirrored(ctx context.Context, clerkUserIDs []string) ([]domain.MirroredProfile, error)
-	// MarkSeen notes for the run those of them who have one; twice is once.
+	// MarkSeen notes for the run those of them who have one; twice is once. The
+	// Purger removes the notes of runs that have ended.
 	MarkSeen(ctx context.Context, runID string, clerkUserIDs []string) error
 	// CountUnseen counts the profiles that are older than the run and not noted
 	// for it, and all profiles.
 	CountUnseen(ctx context.Context, r domain.Reconciliation) (unseen, all int, err error)
 	// Unseen lists up to limit of those by id, behind that id.
 	Unseen(ctx context.Context, r domain.Reconciliation, after string, limit int) ([]domain.MirroredProfile, error)
+	Purger
 }

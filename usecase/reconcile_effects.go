@@ -58,6 +58,13 @@ func (r *recording) unseen(ctx context.Context, run domain.Reconciliation, after
 	return r.deps.People.Unseen(ctx, run, after, candidateBatch)
 }
 
+// forget goes by batches: a walk over a million people leaves as many notes. What
+// stays, the purge removes later.
+func (r *recording) forget(ctx context.Context, run domain.Reconciliation) bool {
+	n, err := r.deps.People.PurgeExpired(ctx, *run.FinishedAt, forgetBatch)
+	return err == nil && n == forgetBatch
+}
+
 // rehearsal is a dry run: it reads, and keeps in memory whom it has met, a
 // profile's id each.
 type rehearsal struct {
@@ -113,6 +120,8 @@ func (r *rehearsal) countUnseen(ctx context.Context, run domain.Reconciliation) 
 		unseen, after = unseen+len(batch), batch[len(batch)-1].ID
 	}
 }
+
+func (r *rehearsal) forget(context.Context, domain.Reconciliation) bool { return false }
 
 // unseen goes through all profiles: for a run that is not stored none is noted.
 func (r *rehearsal) unseen(ctx context.Context, run domain.Reconciliation, after string) ([]domain.MirroredProfile, error) {

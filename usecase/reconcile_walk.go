@@ -17,6 +17,7 @@ const (
 	// a killed process asks for no more than that again.
 	defaultPageSize = 100
 	candidateBatch  = 100
+	forgetBatch     = 5000 // notes that one statement removes at most
 
 	outagePatience = 40 * time.Second // with a Clerk that does not answer
 	limitPatience  = 30 * time.Minute // with one that says that we ask too much
@@ -43,6 +44,8 @@ type reconcileEffects interface {
 	remove(ctx context.Context, run domain.Reconciliation, clerkUserID string) (domain.Reconciliation, error)
 	countUnseen(ctx context.Context, run domain.Reconciliation) (unseen, all int, err error)
 	unseen(ctx context.Context, run domain.Reconciliation, after string) ([]domain.MirroredProfile, error)
+	// forget removes some notes of a finished run, and tells whether there may be more.
+	forget(ctx context.Context, run domain.Reconciliation) (more bool)
 }
 
 func (s *reconcileSession) told(p ReconcileProgress) {
@@ -257,6 +260,8 @@ func (s *reconcileSession) finish(ctx context.Context, o domain.ReconcileOutcome
 		return false, err
 	}
 	s.run = next
+	for s.effects.forget(ctx, s.run) && !s.over() {
+	}
 	return true, nil
 }
 

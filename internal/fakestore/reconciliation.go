@@ -65,7 +65,6 @@ func (f Reconciliations) Begin(ctx context.Context, r domain.Reconciliation) err
 				run.Finish(domain.ReconcileAbandoned, r.BegunAt)
 			}
 		}
-		clear(d.reconcile.seen)
 		d.reconcile.runs = append(d.reconcile.runs, r)
 		return nil
 	})
@@ -80,11 +79,28 @@ func (f Reconciliations) Save(ctx context.Context, r domain.Reconciliation) erro
 		}
 		r.Periodic, r.BegunAt = d.reconcile.runs[i].Periodic, d.reconcile.runs[i].BegunAt
 		d.reconcile.runs[i] = r
-		if r.FinishedAt != nil {
-			delete(d.reconcile.seen, r.ID)
+		return nil
+	})
+}
+
+// PurgeExpired removes notes of runs that had ended.
+func (f Reconciliations) PurgeExpired(ctx context.Context, at time.Time, limit int) (n int, err error) {
+	err = f.s.do(ctx, "reconcile.purge", func(d *state) error {
+		for _, run := range d.reconcile.runs {
+			if run.FinishedAt == nil || run.FinishedAt.After(at) {
+				continue
+			}
+			for id := range d.reconcile.seen[run.ID] {
+				if n == limit {
+					return nil
+				}
+				delete(d.reconcile.seen[run.ID], id)
+				n++
+			}
 		}
 		return nil
 	})
+	return n, err
 }
 
 // WatchedSince is the now of its first call.

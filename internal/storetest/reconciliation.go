@@ -187,15 +187,30 @@ func reconcilePeople(t *testing.T, s ReconcileStores) {
 			t.Errorf("behind %s: %+v, %v", c.after, list, err)
 		}
 	}
-	// Another run has met nobody, and the end of this one forgets.
+	// Another run has met nobody.
 	other := domain.NewReconciliation(false, Now)
 	if unseen, _, err := s.People.CountUnseen(ctx, other); err != nil || unseen != 5 {
 		t.Errorf("another run: %d, %v", unseen, err)
 	}
+	// The notes of a run go when it has ended, and not before.
+	purge := func(at time.Time, want int) {
+		t.Helper()
+		if n, err := s.People.PurgeExpired(ctx, at, 1); err != nil || n != want {
+			t.Errorf("purged %d, %v; want %d", n, err, want)
+		}
+	}
+	purge(Now.Add(time.Hour), 0)
+	must(t, s.People.MarkSeen(ctx, run.ID, []string{old[0].ClerkUserID}))
 	run.Finish(domain.ReconcileCompleted, Now)
 	must(t, s.Runs.Save(ctx, run))
-	if unseen, _, err := s.People.CountUnseen(ctx, run); err != nil || unseen != 5 {
-		t.Errorf("afterwards: %d, %v", unseen, err)
+	must(t, s.Runs.Begin(ctx, other))
+	must(t, s.People.MarkSeen(ctx, other.ID, []string{old[0].ClerkUserID}))
+	purge(Now.Add(-time.Second), 0)
+	for _, want := range []int{1, 1, 1, 0} { // one at a time: the two old ones and the one that came during the run
+		purge(Now, want)
+	}
+	if unseen, _, err := s.People.CountUnseen(ctx, other); err != nil || unseen != 4 {
+		t.Errorf("the run under way: %d, %v", unseen, err)
 	}
 }
 

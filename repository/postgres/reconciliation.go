@@ -46,8 +46,8 @@ func (s *Reconciliations) run(ctx context.Context, where func(*gorm.DB) *gorm.DB
 	return r, nil
 }
 
-// Begin writes a new run. One that had not ended is abandoned, whom it met is
-// forgotten, and so are runs of long ago.
+// Begin writes a new run. One that had not ended is abandoned, and runs of long
+// ago are forgotten.
 func (s *Reconciliations) Begin(ctx context.Context, r domain.Reconciliation) error {
 	return s.db.WithinTx(ctx, func(ctx context.Context) error {
 		for _, step := range []struct {
@@ -56,7 +56,6 @@ func (s *Reconciliations) Begin(ctx context.Context, r domain.Reconciliation) er
 		}{
 			{"UPDATE reconciliation_runs SET outcome = ?, finished_at = ?, phase = ? WHERE finished_at IS NULL",
 				[]any{domain.ReconcileAbandoned, r.BegunAt, domain.ReconcileDone}},
-			{"DELETE FROM reconciliation_seen", nil},
 			{"DELETE FROM reconciliation_runs WHERE finished_at < ?", []any{r.BegunAt.Add(-reconciliationsKept)}},
 		} {
 			if err := s.db.conn(ctx).Exec(step.sql, step.args...).Error; err != nil {
@@ -67,23 +66,25 @@ func (s *Reconciliations) Begin(ctx context.Context, r domain.Reconciliation) er
 	})
 }
 
-// Save writes how far the run has come. When it has ended, whom it met is
-// forgotten. Error: kind Conflict when the run has ended already.
+// Save writes how far the run has come. Error: kind Conflict when the run has
+// ended already.
 func (s *Reconciliations) Save(ctx context.Context, r domain.Reconciliation) error {
-	return s.db.WithinTx(ctx, func(ctx context.Context) error {
-		res := s.db.conn(ctx).Model(&domain.Reconciliation{}).Where("id = ? AND finished_at IS NULL", r.ID).
-			Select("*").Omit("id", "periodic", "begun_at").Updates(r)
-		if res.Error != nil {
-			return translate(ctx, res.Error)
-		}
-		if res.RowsAffected == 0 {
-			return errConflict
-		}
-		if r.FinishedAt == nil {
-			return nil
-		}
-		return translate(ctx, s.db.conn(ctx).Exec("DELETE FROM reconciliation_seen WHERE run_id = ?", r.ID).Error)
-	})
+	res := s.db.conn(ctx).Model(&domain.Reconciliation{}).Where("id = ? AND finished_at IS NULL", r.ID).
+		Select("*").Omit("id", "periodic", "begun_at").Updates(r)
+	if res.Error == nil && res.RowsAffected == 0 {
+		return errConflict
+	}
+	return translate(ctx, res.Error)
+}
+
+// PurgeExpired removes up to limit of the notes of whom the runs have met that had
+// ended at that moment, and tells how many. Those that somebody else removes at
+// the same time are left to them.
+func (s *Reconciliations) PurgeExpired(ctx context.Context, at time.Time, limit int) (int, error) {
+	res := s.db.conn(ctx).Exec(`DELETE FROM reconciliation_seen WHERE (run_id, profile_id) IN (
+		SELECT s.run_id, s.profile_id FROM reconciliation_seen s JOIN reconciliation_runs r ON r.id = s.run_id
+		WHERE r.finished_at <= ? LIMIT ? FOR UPDATE OF s SKIP LOCKED)`, at, limit)
+	return int(res.RowsAffected), translate(ctx, res.Error)
 }
 
 // WatchedSince is when it was called for the first time.

@@ -33,6 +33,7 @@ func newJobs(
 	purge := usecase.NewPurge(clock, // one line for each kind of rows that end by themselves
 		usecase.PurgeTask{Name: "handle reservations", Rows: postgres.NewHandleReservations(db)},
 		usecase.PurgeTask{Name: "idempotency keys", Rows: postgres.NewIdempotency(db)},
+		usecase.PurgeTask{Name: "reconciliation", Rows: postgres.NewReconciliations(db)},
 	)
 	work := jobs.New(jobs.Deps{
 		ClerkDeletion: deletion, Purge: purge, Clock: clock, Registry: registry, Log: log,

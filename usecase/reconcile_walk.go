@@ -138,7 +138,7 @@ func (s *reconcileSession) person(
 	if person.Err != nil {
 		counts.Unreadable++
 		s.told(ReconcileProgress{Stage: ReconcileFault, Reason: safeReason(person.Err)})
-		return nil
+		return nil //nolint:nilerr // it is this person's alone, and counted
 	}
 	profile := known[person.User.ID]
 	if profile != nil && profile.InStep(person.User, s.deps.Clock.Now()) {
@@ -158,7 +158,7 @@ func (s *reconcileSession) apply(
 	case err != nil:
 		counts.Failed++
 		s.told(ReconcileProgress{Stage: ReconcileFault, Reason: safeReason(err)})
-		return nil //nolint:nilerr // it is this person's alone, and counted
+		return nil
 	}
 	switch outcome {
 	case MirrorCreated:
@@ -260,7 +260,8 @@ func (s *reconcileSession) finish(ctx context.Context, o domain.ReconcileOutcome
 		return false, err
 	}
 	s.run = next
-	for s.effects.forget(ctx, s.run) && !s.over() {
+	for more := true; more && !s.over(); {
+		more = s.effects.forget(ctx, s.run)
 	}
 	return true, nil
 }

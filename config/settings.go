@@ -71,6 +71,11 @@ type Settings struct {
 	MigrateOnStart             bool          `env:"MIGRATE_ON_START" default:"false" rule:"true or false; whether serve applies pending migrations"`
 	ValkeyURL                  Secret        `env:"VALKEY_URL" alias:"REDIS_URL" need:"always" secret:"true" rule:"redis://, rediss://, valkey:// or valkeys:// with a host and at most a database number; REDIS_URL is another name"`
 
+	EventsWebhookURLs   []Secret `env:"EVENTS_WEBHOOK_URLS" secret:"true" rule:"comma-separated URLs, at most 10, that events are posted to; https, and outside production or on loopback http; no user, no fragment, none twice"`
+	EventsWebhookSecret []Secret `env:"EVENTS_WEBHOOK_SECRET" secret:"true" rule:"comma-separated, each whsec_ and base64; every event is signed with each; required with EVENTS_WEBHOOK_URLS"`
+	EventsStream        string   `env:"EVENTS_STREAM" rule:"name of a Valkey stream that events are added to; 1 to 200 visible ASCII characters"`
+	EventsStreamMaxLen  int64    `env:"EVENTS_STREAM_MAXLEN" default:"100000" min:"1" max:"1000000000" rule:"events that the stream keeps, about"`
+
 	SentryDSN Secret `env:"SENTRY_DSN" need:"production" secret:"true" rule:"https://PUBLIC_KEY@HOST/PROJECT, or the word disabled"`
 
 	AllowedHosts       []string       `env:"ALLOWED_HOSTS" need:"production" rule:"comma-separated hosts or .suffix; no scheme, no path; a port does not count; production refuses *"`

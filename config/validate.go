@@ -33,6 +33,7 @@ func check(s *Settings, unread Faults) Faults {
 	c.secretKeys()
 	c.clerk()
 	c.stores()
+	c.events()
 	c.network()
 	c.rates()
 	return c.faults

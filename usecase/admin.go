@@ -100,7 +100,7 @@ func (s *Admin) change(
 		if err := s.deps.write(ctx, p, changed, oldHandle, now); err != nil {
 			return err
 		}
-		return s.deps.Audit.Append(ctx, domain.AdminAuditEvent(action, p.ID, caller.Unnamed(p.ClerkUserID), s.deps.Hashes, changed, p.UpdatedAt))
+		return s.deps.record(ctx, domain.AdminAuditEvent(action, p.ID, caller.Unnamed(p.ClerkUserID), s.deps.Hashes, changed, p.UpdatedAt), p)
 	})
 	if err != nil {
 		return nil, err

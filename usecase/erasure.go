@@ -96,7 +96,7 @@ func (s *Erasure) erase(
 			return err
 		}
 		done = Erased{ProfileID: p.ID, At: e.OccurredAt}
-		return s.deps.Audit.Append(ctx, e)
+		return s.deps.record(ctx, e, p)
 	})
 	return done, err
 }

@@ -169,6 +169,33 @@ type JobQueue interface {
 	EnqueueClerkDeletion(ctx context.Context, id string) error
 }
 
+// EventOutbox takes events for other services. It joins the transaction of ctx, so
+// that the event exists exactly when the change does, and refuses to work without one.
+type EventOutbox interface {
+	Append(ctx context.Context, e domain.Event) error
+}
+
+// EventQueue is the outbox as those see it who bring its events to the sinks.
+type EventQueue interface {
+	// Claim gives events that are due for a sink, of each profile the oldest alone,
+	// in no order. Nobody else gets them until the claim ends.
+	Claim(ctx context.Context, c domain.EventClaim) ([]domain.PendingEvent, error)
+	// Delivered forgets an event, and Failed puts it off with the reason, which
+	// anybody may read. Neither touches an event that was claimed anew meanwhile.
+	Delivered(ctx context.Context, e domain.PendingEvent) error
+	Failed(ctx context.Context, e domain.PendingEvent, reason string, again time.Time) error
+	// Left counts, up to [domain.MaxCountedEvents], the events for sinks that are
+	// configured no more.
+	Left(ctx context.Context) (int64, error)
+}
+
+// EventSink is one place that events are brought to. Deliver returns nil when the
+// event was taken, and ends with ctx. The message of its [domain.Error] says why
+// not, without any address or answer; it may tell the time to wait.
+type EventSink interface {
+	Deliver(ctx context.Context, e domain.PendingEvent) error
+}
+
 // ClerkUsers is what we ask of Clerk about its users.
 type ClerkUsers interface {
 	// DeleteUser returns nil when Clerk knows nobody of that id any more, and an

@@ -18,6 +18,7 @@ type ProfilesDeps struct {
 	Eraser       ProfileEraser
 	Preferences  PreferencesStore
 	Audit        AuditLog
+	Events       EventOutbox
 	Reservations HandleReservations
 	Identities   IdentityRegister
 	Responses    StoredResponses
@@ -131,7 +132,7 @@ func (s *Profiles) updateExisting(ctx context.Context, caller domain.Caller, pat
 		if err := s.deps.write(ctx, p, changed, oldHandle, now); err != nil {
 			return err
 		}
-		return s.deps.Audit.Append(ctx, domain.OwnAuditEvent(domain.ActionProfileUpdated, p.ID, caller, s.deps.Hashes, changed, p.UpdatedAt))
+		return s.deps.record(ctx, domain.OwnAuditEvent(domain.ActionProfileUpdated, p.ID, caller, s.deps.Hashes, changed, p.UpdatedAt), p)
 	})
 	if err != nil {
 		return nil, err

@@ -57,7 +57,7 @@ func (s *Profiles) provision(ctx context.Context, caller domain.Caller) (*domain
 		if err := s.deps.Preferences.Insert(ctx, domain.DefaultPreferences(p.ID, p.CreatedAt)); err != nil {
 			return err
 		}
-		return s.deps.Audit.Append(ctx, domain.OwnAuditEvent(domain.ActionProfileCreated, p.ID, caller, s.deps.Hashes, nil, p.CreatedAt))
+		return s.deps.record(ctx, domain.OwnAuditEvent(domain.ActionProfileCreated, p.ID, caller, s.deps.Hashes, nil, p.CreatedAt), p)
 	})
 	if err != nil {
 		return nil, err

@@ -58,6 +58,7 @@ var notExported = map[string]string{
 	"erased_identities.erased_at":     "only of people who have no export any more",
 	"goose_db_version.*":              "the schema's own",
 	"clerk_deletions.*":               "only of people who have no export any more, sealed",
+	"event_outbox.*":                  "says nothing that audit_events does not say, and goes when it was delivered",
 	"idempotency_keys.key_hash":       "of the admin who asked, keyed",
 	"idempotency_keys.request_hash":   "of what the admin sent, keyed",
 }

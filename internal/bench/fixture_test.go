@@ -119,7 +119,7 @@ func newChain(tb testing.TB) *chain {
 	tb.Cleanup(func() { must(tb, migrator.Close()) })
 	c.handler = rest.New(rest.Deps{
 		Profiles: usecase.NewProfiles(usecase.ProfilesDeps{
-			Tx: db, Profiles: postgres.NewProfiles(db), Finder: postgres.NewProfiles(db), Eraser: postgres.NewProfiles(db), Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db),
+			Tx: db, Profiles: postgres.NewProfiles(db), Finder: postgres.NewProfiles(db), Eraser: postgres.NewProfiles(db), Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db), Events: postgres.NewEventOutbox(db),
 			Reservations: postgres.NewHandleReservations(db), Identities: postgres.NewIdentities(db), Responses: postgres.NewIdempotency(db), Clock: clock{}, Hashes: hashes,
 		}),
 		Idempotency: usecase.NewIdempotency(usecase.IdempotencyDeps{Tx: db, Store: postgres.NewIdempotency(db), Clock: clock{}, Hashes: hashes}),

@@ -34,6 +34,8 @@ type state struct {
 	kept         map[string]domain.IdempotencyRecord // by key hash
 	deletions    map[string]domain.ClerkDeletion     // by id
 	queued       []string                            // ids of deletions that a job was enqueued for
+	outbox       []outboxRow                         // in the order of changes
+	lastSeq      int64                               // of the outbox
 }
 
 type reservation struct {
@@ -46,6 +48,7 @@ func (s state) clone() state {
 		maps.Clone(s.profiles), maps.Clone(s.preferences), slices.Clone(s.events), maps.Clone(s.reservations), maps.Clone(s.erased),
 		maps.Clone(s.kept),
 		maps.Clone(s.deletions), slices.Clone(s.queued),
+		slices.Clone(s.outbox), s.lastSeq,
 	}
 }
 
@@ -55,13 +58,14 @@ func New() *Store {
 		map[string]domain.Profile{}, map[string]domain.Preferences{}, nil, map[string]reservation{}, map[string]bool{},
 		map[string]domain.IdempotencyRecord{},
 		map[string]domain.ClerkDeletion{}, nil,
+		nil, 0,
 	}}
 }
 
 // Deps wires the store into the profile use case.
 func (s *Store) Deps(clock usecase.Clock, hashes domain.Pseudonymizer) usecase.ProfilesDeps {
 	return usecase.ProfilesDeps{
-		Tx: s, Profiles: Profiles{s}, Finder: Profiles{s}, Eraser: Profiles{s}, Preferences: Preferences{s}, Audit: AuditLog{s},
+		Tx: s, Profiles: Profiles{s}, Finder: Profiles{s}, Eraser: Profiles{s}, Preferences: Preferences{s}, Audit: AuditLog{s}, Events: s.Outbox("sink"),
 		Reservations: HandleReservations{s}, Identities: Identities{s}, Responses: Idempotency{s}, Clock: clock, Hashes: hashes,
 	}
 }

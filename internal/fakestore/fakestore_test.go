@@ -41,3 +41,10 @@ func TestJobs(t *testing.T) {
 		}
 	})
 }
+
+func TestEvents(t *testing.T) {
+	storetest.Events(t, func(*testing.T) storetest.OutboxStores {
+		s := fakestore.New()
+		return storetest.OutboxStores{Tx: s, Open: func(sinks ...string) storetest.Outbox { return s.Outbox(sinks...) }}
+	})
+}

@@ -96,7 +96,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 
 func deps(db *postgres.DB) usecase.ProfilesDeps {
 	return usecase.ProfilesDeps{
-		Tx: db, Profiles: postgres.NewProfiles(db), Finder: postgres.NewProfiles(db), Eraser: postgres.NewProfiles(db), Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db),
+		Tx: db, Profiles: postgres.NewProfiles(db), Finder: postgres.NewProfiles(db), Eraser: postgres.NewProfiles(db), Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db), Events: postgres.NewEventOutbox(db),
 		Reservations: postgres.NewHandleReservations(db), Identities: postgres.NewIdentities(db), Responses: postgres.NewIdempotency(db),
 		Clock: storetest.NewClock(), Hashes: storetest.Hashes,
 	}

@@ -16,7 +16,8 @@ import (
 // newJobs wires the background work: what puts jobs into the queue, what works
 // them, and what each of them does.
 func newJobs(
-	ctx context.Context, s *config.Settings, log *slog.Logger, db *postgres.DB, migrator *postgres.Migrator, registry prometheus.Registerer,
+	ctx context.Context, s *config.Settings, log *slog.Logger, db *postgres.DB, migrator *postgres.Migrator, outbox usecase.Purger,
+	registry prometheus.Registerer,
 ) (background, error) {
 	clock := systemClock{}
 	users, err := clerk.NewUsers(clerk.UsersOptions{APIURL: s.ClerkAPIURL, SecretKey: s.ClerkSecretKey.Reveal(), Clock: clock})
@@ -34,6 +35,7 @@ func newJobs(
 	purge := usecase.NewPurge(clock, // one line for each kind of rows that end by themselves
 		usecase.PurgeTask{Name: "handle reservations", Rows: postgres.NewHandleReservations(db)},
 		usecase.PurgeTask{Name: "idempotency keys", Rows: postgres.NewIdempotency(db)},
+		usecase.PurgeTask{Name: "events of former sinks", Rows: outbox},
 	)
 	work := jobs.New(jobs.Deps{ClerkDeletion: deletion, Purge: purge, Clock: clock, Registry: registry, Log: log})
 	runner, err := postgres.NewJobRunner(ctx, db, postgres.JobRunnerOptions{

@@ -67,11 +67,18 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 		return err
 	}
 
+	// Events for other services: where they go, and the outbox on their way.
+	sinks, err := eventSinks(s, cache)
+	if err != nil {
+		return err
+	}
+	outbox := newOutbox(db, sinks)
+
 	// Use cases.
 	responses := postgres.NewIdempotency(db)
 	stores := usecase.ProfilesDeps{
 		Tx: db, Profiles: postgres.NewProfiles(db), Finder: postgres.NewProfiles(db), Eraser: postgres.NewProfiles(db),
-		Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db), Reservations: postgres.NewHandleReservations(db),
+		Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db), Events: outbox, Reservations: postgres.NewHandleReservations(db),
 		Identities: postgres.NewIdentities(db), Responses: responses, Clock: clock, Hashes: hashes, Cursors: domain.NewCursors(sealerOf(s)),
 	}
 	health := usecase.NewHealth(usecase.HealthDeps{
@@ -80,10 +87,11 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	})
 
 	// Background jobs.
-	work, err := newJobs(ctx, s, log, db, migrator, registry)
+	work, err := newJobs(ctx, s, log, db, migrator, outbox, registry)
 	if err != nil {
 		return err
 	}
+	dispatch := newEvents(ctx, log, outbox, sinks, migrator, registry)
 
 	// The edge. Tracing and Sentry, when they come, are wired here: a tracer
 	// takes its parent from middleware.TraceFrom, Sentry hears of 5xx from the log.
@@ -106,10 +114,11 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	background.start(keys.Run)
 	background.start(limiter.Run)
 	background.start(work.runner.Run)
+	background.start(dispatch.Run)
 	if s.MigrateOnStart {
 		background.start(func(ctx context.Context) error { migrateWhenPossible(ctx, migrator, log); return nil })
 	}
-	return serve(ctx, s, log, health, work.runner, api, ops.Handler(registry))
+	return serve(ctx, s, log, health, drainers{work.runner, dispatch}, api, ops.Handler(registry))
 }
 
 func openValkey(s *config.Settings, clock usecase.Clock, log *slog.Logger) (*redis.Client, *valkey.Limiter, error) {

@@ -21,8 +21,8 @@ CREATE TABLE event_outbox (
 -- Is there an earlier one of the same profile?
 CREATE INDEX event_outbox_order_idx ON event_outbox (sink, profile_id, seq);
 -- What is due? What was tried is asked for apart, so that it cannot crowd out the rest.
-CREATE INDEX event_outbox_fresh_idx ON event_outbox (sink, next_attempt_at) WHERE attempts = 0;
-CREATE INDEX event_outbox_retry_idx ON event_outbox (sink, next_attempt_at) WHERE attempts > 0;
+CREATE INDEX event_outbox_fresh_idx ON event_outbox (sink, next_attempt_at, seq) WHERE attempts = 0;
+CREATE INDEX event_outbox_retry_idx ON event_outbox (sink, next_attempt_at, seq) WHERE attempts > 0;
 -- How old is the oldest?
 CREATE INDEX event_outbox_age_idx ON event_outbox (sink, occurred_at);
 

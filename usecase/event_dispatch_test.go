@@ -57,8 +57,8 @@ func nothingDue(t *testing.T, d *usecase.EventDispatch) {
 func TestPausesOfEvents(t *testing.T) {
 	d, clock, s := dispatch(t, func(context.Context, domain.PendingEvent) error { return sinkAway(0) })
 	id := s.PendingEvents()[0].EventID
-	for i, want := range []time.Duration{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600, 600, 600} {
-		want *= time.Second
+	for i, seconds := range []int{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600, 600, 600} {
+		want := time.Duration(seconds) * time.Second
 		e := claimed(t, d)
 		if e.EventID != id || e.Attempts != i+1 {
 			t.Fatalf("try %d: %+v", i, e)

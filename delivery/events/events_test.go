@@ -292,7 +292,9 @@ func TestEventsOfAFormerSink(t *testing.T) {
 	w.program(t, postgres.Options{}).edit(t, "user_1", "x")
 	w.endpoints = nil
 	p := w.program(t, postgres.Options{}).run(t)
-	eventually(t, "the log tells", func() bool { return strings.Contains(w.log.String(), "level=WARN") && strings.Contains(w.log.String(), "events=2 ") })
+	eventually(t, "the log tells", func() bool {
+		return strings.Contains(w.log.String(), "level=WARN") && strings.Contains(w.log.String(), "events=2 ")
+	})
 	<-p.ended // there is nothing to do
 	if n := w.waiting(t); n != 2 {
 		t.Errorf("%d events are left", n)

@@ -65,9 +65,10 @@ func (eventRow) TableName() string { return "event_outbox" }
 
 // claimable picks events that are due, the longest waiting first: of each profile
 // the oldest alone, so that whoever holds it holds the profile. What another
-// dispatcher is taking at this moment is passed over.
+// dispatcher is taking at this moment is passed over. The oldest is asked for row
+// by row: as an anti-join, the planner might read all that waits for it.
 const claimable = `SELECT o.seq FROM event_outbox o WHERE o.sink = ? AND o.next_attempt_at <= ?
-	AND NOT EXISTS (SELECT 1 FROM event_outbox e WHERE e.sink = o.sink AND e.profile_id = o.profile_id AND e.seq < o.seq)`
+	AND o.seq = (SELECT e.seq FROM event_outbox e WHERE e.sink = o.sink AND e.profile_id = o.profile_id ORDER BY e.seq LIMIT 1)`
 
 // Claim takes events that are due for the sink, one of a profile at most, and
 // keeps them from others until the claim ends. It is one statement, and commits:

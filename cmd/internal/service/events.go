@@ -77,7 +77,8 @@ func newEvents(
 
 var (
 	outboxPending = prometheus.NewDesc("event_outbox_pending", "Events that a sink has not taken yet, counted up to 100000.", []string{"sink"}, nil)
-	outboxOldest  = prometheus.NewDesc("event_outbox_oldest_seconds", "Age of the oldest event that a sink has not taken yet; 0 when there is none.", []string{"sink"}, nil)
+	outboxOldest  = prometheus.NewDesc("event_outbox_oldest_seconds", "Age of the oldest event that a sink has not taken yet, 0 when there is none.",
+		[]string{"sink"}, nil)
 )
 
 // outboxCollector asks the database when it is scraped. While that is away, or its

@@ -1,6 +1,8 @@
 package postgres_test
 
 import (
+	"context"
+	"net/url"
 	"testing"
 	"time"
 
@@ -18,11 +20,48 @@ var (
 	_ usecase.Purger      = (*postgres.EventOutbox)(nil)
 )
 
-func TestEvents(t *testing.T) {
-	storetest.Events(t, func(t *testing.T) storetest.OutboxStores {
-		db := openDB(t, postgres.Options{URL: migrated(t), AcquireTimeout: 20 * time.Second})
+func TestEvents(t *testing.T) { storetest.Events(t, outboxIn("")) }
+
+// PgBouncer's transaction mode needs the first of these, see Options.
+func TestEventsInOtherQueryModes(t *testing.T) {
+	for _, mode := range []string{"cache_describe", "exec", "simple_protocol"} {
+		t.Run(mode, func(t *testing.T) { storetest.Events(t, outboxIn("default_query_exec_mode="+mode)) })
+	}
+}
+
+func outboxIn(parameter string) func(t *testing.T) storetest.OutboxStores {
+	return func(t *testing.T) storetest.OutboxStores {
+		u, err := url.Parse(migrated(t))
+		must(t, err)
+		u.RawQuery += "&" + parameter
+		db := openDB(t, postgres.Options{URL: u.String(), AcquireTimeout: 20 * time.Second})
 		return storetest.OutboxStores{Tx: db, Open: func(sinks ...string) storetest.Outbox { return postgres.NewEventOutbox(db, sinks...) }}
-	})
+	}
+}
+
+// What waits behind an event that failed is put off with it, for its sink alone, and its reason is there for operators.
+func TestAFailurePutsOffWhatWaitsBehindIt(t *testing.T) {
+	url := migrated(t)
+	conn, db := asker(t, url), openDB(t, postgres.Options{URL: url})
+	box := postgres.NewEventOutbox(db, "a", "b")
+	poor, other := domain.NewID(storetest.Now), domain.NewID(storetest.Now)
+	for v := range int64(3) {
+		for _, profile := range []string{poor, other} {
+			must(t, db.WithinTx(within(t), func(ctx context.Context) error { return box.Append(ctx, storetest.Event(profile, v+1, storetest.Now)) }))
+		}
+	}
+	claimed, err := box.Claim(within(t), domain.EventClaim{Sink: "a", Now: storetest.Now, Until: storetest.Now.Add(time.Second), Fresh: 1})
+	must(t, err)
+	again := storetest.Now.Add(time.Hour)
+	must(t, box.Failed(within(t), claimed[0], "The endpoint answered with status 500.", again))
+	got := ask[string](t, conn, `SELECT string_agg(DISTINCT sink || ' ' || (profile_id = $1)::text || ' ' || n, ', ') FROM (
+		SELECT sink, profile_id, count(*) AS n FROM event_outbox WHERE next_attempt_at = $2 GROUP BY 1, 2) AS put_off`, claimed[0].ProfileID, again)
+	if got != "a true 3" {
+		t.Errorf("put off: %s", got)
+	}
+	if got := ask[string](t, conn, "SELECT string_agg(last_error, ', ') FROM event_outbox"); got != "The endpoint answered with status 500." {
+		t.Errorf("reasons: %s", got)
+	}
 }
 
 // While an endpoint is away for long, what waits for it makes the search for what

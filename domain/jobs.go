@@ -17,3 +17,11 @@ type PurgeJob struct{}
 
 // Kind is the stable name under which the job is stored.
 func (PurgeJob) Kind() string { return "purge" }
+
+// WebhookDeliveryJob asks for one delivery of Clerk's to be applied.
+type WebhookDeliveryJob struct {
+	ID string `json:"id"` // of a [WebhookDelivery]: Svix's id of the message, which names nobody
+}
+
+// Kind is the stable name under which the job is stored.
+func (WebhookDeliveryJob) Kind() string { return "webhook_delivery" }

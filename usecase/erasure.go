@@ -114,6 +114,9 @@ func (s *Erasure) remove(ctx context.Context, p *domain.Profile, now time.Time) 
 	if err := s.deps.Responses.DeleteBySubject(ctx, p.ID); err != nil {
 		return err
 	}
+	if err := s.deps.Deliveries.Forget(ctx, domain.WebhookSubjectHashes(s.deps.Hashes, p.ClerkUserID), now); err != nil {
+		return err
+	}
 	mark := s.deps.Hashes.Hash(domain.PurposeErasedIdentity, p.ClerkUserID)
 	if err := s.deps.Identities.MarkErased(ctx, mark, now); err != nil {
 		return err

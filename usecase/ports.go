@@ -167,6 +167,39 @@ type ClerkDeletions interface {
 // job exists exactly when what it is about does, and refuses to work without one.
 type JobQueue interface {
 	EnqueueClerkDeletion(ctx context.Context, id string) error
+	EnqueueWebhookDelivery(ctx context.Context, id string) error
+}
+
+// WebhookDeliveries is the inbox of Clerk's webhooks.
+type WebhookDeliveries interface {
+	// Receive stores a delivery, or replaces one of the same id that has failed or
+	// is dead. Of any other it changes nothing: false, and no error. It waits for a
+	// transaction that is about to decide that.
+	Receive(ctx context.Context, d domain.WebhookDelivery) (bool, error)
+	// Find returns an error of kind [domain.NotFound] when there is no such row.
+	Find(ctx context.Context, id string) (domain.WebhookDelivery, error)
+	// Update writes how far the delivery has come, when the row is in one of the
+	// states and was received when d was: false, and no error, when it is not.
+	Update(ctx context.Context, d domain.WebhookDelivery, from ...domain.WebhookState) (bool, error)
+	// List gives up to limit deliveries in the states, those received last first,
+	// without their data.
+	List(ctx context.Context, states []domain.WebhookState, limit int) ([]domain.WebhookDelivery, error)
+}
+
+// SubjectDeliveries are the deliveries that tell of somebody.
+type SubjectDeliveries interface {
+	// Forget clears the data of all that have one of the hashes: nothing of them
+	// will be applied any more.
+	Forget(ctx context.Context, subjectHashes []string, at time.Time) error
+}
+
+// InboxObserver hears what becomes of deliveries, for metrics and logs. It is
+// called after the commit.
+type InboxObserver interface {
+	// Delivery tells of one that is stored; id and reason are empty for one that is not.
+	Delivery(ctx context.Context, id string, t domain.WebhookType, o domain.WebhookOutcome, reason string)
+	// Lag is how old the state was that has just been applied.
+	Lag(d time.Duration)
 }
 
 // ClerkUsers is what we ask of Clerk about its users.

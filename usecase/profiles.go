@@ -21,6 +21,7 @@ type ProfilesDeps struct {
 	Reservations HandleReservations
 	Identities   IdentityRegister
 	Responses    StoredResponses
+	Deliveries   SubjectDeliveries
 	Clock        Clock
 	Hashes       domain.Pseudonymizer
 	Cursors      domain.Cursors

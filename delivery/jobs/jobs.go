@@ -25,6 +25,7 @@ const (
 // Deps is what the jobs need. All fields but Backoff are required.
 type Deps struct {
 	ClerkDeletion *usecase.ClerkDeletion
+	Inbox         *usecase.Inbox
 	Purge         *usecase.Purge
 	Clock         usecase.Clock
 	Registry      prometheus.Registerer
@@ -42,7 +43,7 @@ type Jobs struct {
 // New makes a worker for each kind of job and registers their metrics.
 func New(d Deps) Jobs {
 	common := &shared{clock: d.Clock, log: d.Log, policy: retryPolicy{d.Backoff.withDefaults(), d.Clock}}
-	common.metrics = newMetrics(d.Registry, domain.ClerkDeletionJob{}.Kind(), domain.PurgeJob{}.Kind())
+	common.metrics = newMetrics(d.Registry, domain.ClerkDeletionJob{}.Kind(), domain.PurgeJob{}.Kind(), domain.WebhookDeliveryJob{}.Kind())
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &worker[domain.ClerkDeletionJob]{shared: common, run: func(ctx context.Context, job domain.ClerkDeletionJob) error {
 		return d.ClerkDeletion.Run(ctx, job.ID)
@@ -50,6 +51,7 @@ func New(d Deps) Jobs {
 	river.AddWorker(workers, &worker[domain.PurgeJob]{shared: common, timeout: purgeTimeout, run: func(ctx context.Context, _ domain.PurgeJob) error {
 		return d.Purge.Run(ctx)
 	}})
+	river.AddWorker(workers, webhookDeliveries(common, d.Inbox))
 	return Jobs{Workers: workers, Periodic: []*river.PeriodicJob{purgePeriodically()}, RetryPolicy: common.policy}
 }
 

@@ -198,7 +198,7 @@ func storesOver(db *postgres.DB, clock usecase.Clock) usecase.ProfilesDeps {
 	return usecase.ProfilesDeps{
 		Tx: db, Profiles: postgres.NewProfiles(db), Finder: postgres.NewProfiles(db), Eraser: postgres.NewProfiles(db),
 		Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db), Reservations: postgres.NewHandleReservations(db),
-		Identities: postgres.NewIdentities(db), Responses: postgres.NewIdempotency(db), Clock: clock, Hashes: testHashes, Cursors: domain.NewCursors(testSealer),
+		Identities: postgres.NewIdentities(db), Responses: postgres.NewIdempotency(db), Deliveries: postgres.NewWebhookDeliveries(db), Clock: clock, Hashes: testHashes, Cursors: domain.NewCursors(testSealer),
 	}
 }
 

@@ -120,7 +120,7 @@ func newChain(tb testing.TB) *chain {
 	c.handler = rest.New(rest.Deps{
 		Profiles: usecase.NewProfiles(usecase.ProfilesDeps{
 			Tx: db, Profiles: postgres.NewProfiles(db), Finder: postgres.NewProfiles(db), Eraser: postgres.NewProfiles(db), Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db),
-			Reservations: postgres.NewHandleReservations(db), Identities: postgres.NewIdentities(db), Responses: postgres.NewIdempotency(db), Clock: clock{}, Hashes: hashes,
+			Reservations: postgres.NewHandleReservations(db), Identities: postgres.NewIdentities(db), Responses: postgres.NewIdempotency(db), Deliveries: postgres.NewWebhookDeliveries(db), Clock: clock{}, Hashes: hashes,
 		}),
 		Idempotency: usecase.NewIdempotency(usecase.IdempotencyDeps{Tx: db, Store: postgres.NewIdempotency(db), Clock: clock{}, Hashes: hashes}),
 		Health: usecase.NewHealth(usecase.HealthDeps{

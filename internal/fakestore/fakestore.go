@@ -34,6 +34,9 @@ type state struct {
 	kept         map[string]domain.IdempotencyRecord // by key hash
 	deletions    map[string]domain.ClerkDeletion     // by id
 	queued       []string                            // ids of deletions that a job was enqueued for
+
+	deliveries       map[string]domain.WebhookDelivery // by id
+	queuedDeliveries []string                          // ids of those that a job was enqueued for
 }
 
 type reservation struct {
@@ -46,6 +49,7 @@ func (s state) clone() state {
 		maps.Clone(s.profiles), maps.Clone(s.preferences), slices.Clone(s.events), maps.Clone(s.reservations), maps.Clone(s.erased),
 		maps.Clone(s.kept),
 		maps.Clone(s.deletions), slices.Clone(s.queued),
+		maps.Clone(s.deliveries), slices.Clone(s.queuedDeliveries),
 	}
 }
 
@@ -55,6 +59,7 @@ func New() *Store {
 		map[string]domain.Profile{}, map[string]domain.Preferences{}, nil, map[string]reservation{}, map[string]bool{},
 		map[string]domain.IdempotencyRecord{},
 		map[string]domain.ClerkDeletion{}, nil,
+		map[string]domain.WebhookDelivery{}, nil,
 	}}
 }
 
@@ -62,7 +67,7 @@ func New() *Store {
 func (s *Store) Deps(clock usecase.Clock, hashes domain.Pseudonymizer) usecase.ProfilesDeps {
 	return usecase.ProfilesDeps{
 		Tx: s, Profiles: Profiles{s}, Finder: Profiles{s}, Eraser: Profiles{s}, Preferences: Preferences{s}, Audit: AuditLog{s},
-		Reservations: HandleReservations{s}, Identities: Identities{s}, Responses: Idempotency{s}, Clock: clock, Hashes: hashes,
+		Reservations: HandleReservations{s}, Identities: Identities{s}, Responses: Idempotency{s}, Deliveries: WebhookDeliveries{s}, Clock: clock, Hashes: hashes,
 	}
 }
 

@@ -22,6 +22,11 @@ import (
 // answer and uses up no attempt.
 const clerkDeletionAttempts = 2000
 
+// webhookDeliveryAttempts is how often a delivery is tried that cannot be applied:
+// about a day, at the retry policy's two seconds that double to an hour. That the
+// database is away uses up no attempt.
+const webhookDeliveryAttempts = 34
+
 // errNoTransaction is a fault of ours: a job inserted by itself could run before
 // what it is about is there, or although it never came.
 var errNoTransaction = errInternal.WithCause(errors.New("a job must be inserted inside a transaction"))
@@ -45,6 +50,12 @@ func NewJobQueue(db *DB) (*JobQueue, error) {
 // committed. Outside of one it is an error.
 func (q *JobQueue) EnqueueClerkDeletion(ctx context.Context, id string) error {
 	return q.insert(ctx, domain.ClerkDeletionJob{ID: id}, &river.InsertOpts{MaxAttempts: clerkDeletionAttempts})
+}
+
+// EnqueueWebhookDelivery has the delivery applied once the transaction of ctx is
+// committed. Outside of one it is an error.
+func (q *JobQueue) EnqueueWebhookDelivery(ctx context.Context, id string) error {
+	return q.insert(ctx, domain.WebhookDeliveryJob{ID: id}, &river.InsertOpts{MaxAttempts: webhookDeliveryAttempts})
 }
 
 func (q *JobQueue) insert(ctx context.Context, args river.JobArgs, opts *river.InsertOpts) error {

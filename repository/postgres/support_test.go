@@ -97,7 +97,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 func deps(db *postgres.DB) usecase.ProfilesDeps {
 	return usecase.ProfilesDeps{
 		Tx: db, Profiles: postgres.NewProfiles(db), Finder: postgres.NewProfiles(db), Eraser: postgres.NewProfiles(db), Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db),
-		Reservations: postgres.NewHandleReservations(db), Identities: postgres.NewIdentities(db), Responses: postgres.NewIdempotency(db),
+		Reservations: postgres.NewHandleReservations(db), Identities: postgres.NewIdentities(db), Responses: postgres.NewIdempotency(db), Deliveries: postgres.NewWebhookDeliveries(db),
 		Clock: storetest.NewClock(), Hashes: storetest.Hashes,
 	}
 }

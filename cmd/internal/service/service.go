@@ -61,7 +61,11 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	}
 	defer closing(ctx, log, "valkey", cache.Close)
 
-	// Clerk: who is who.
+	// Clerk: who is who, and who signs its webhooks.
+	secrets, err := domain.NewWebhookSecrets(reveal(s.ClerkWebhookSecret))
+	if err != nil {
+		return err
+	}
 	keys, gate, err := openClerk(s, clock, log)
 	if err != nil {
 		return err
@@ -72,7 +76,7 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	stores := usecase.ProfilesDeps{
 		Tx: db, Profiles: postgres.NewProfiles(db), Finder: postgres.NewProfiles(db), Eraser: postgres.NewProfiles(db),
 		Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db), Reservations: postgres.NewHandleReservations(db),
-		Identities: postgres.NewIdentities(db), Responses: responses, Clock: clock, Hashes: hashes, Cursors: domain.NewCursors(sealerOf(s)),
+		Identities: postgres.NewIdentities(db), Responses: responses, Deliveries: postgres.NewWebhookDeliveries(db), Clock: clock, Hashes: hashes, Cursors: domain.NewCursors(sealerOf(s)),
 	}
 	health := usecase.NewHealth(usecase.HealthDeps{
 		Database: db, Cache: limiter, Migrations: migrator, Disk: disk.Meter{Path: s.DiskPath},
@@ -80,7 +84,7 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	})
 
 	// Background jobs.
-	work, err := newJobs(ctx, s, log, db, migrator, registry)
+	work, err := newJobs(ctx, s, log, db, migrator, registry, stores)
 	if err != nil {
 		return err
 	}
@@ -88,13 +92,14 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	// The edge. Tracing and Sentry, when they come, are wired here: a tracer
 	// takes its parent from middleware.TraceFrom, Sentry hears of 5xx from the log.
 	metrics := middleware.NewMetrics(registry)
-	registry.MustRegister(poolCollector{db}, jobsCollector{db}, dependencyCollector{health, keys}, keyAge(keys))
+	registry.MustRegister(poolCollector{db}, jobsCollector{db}, deliveriesCollector{db}, dependencyCollector{health, keys}, keyAge(keys))
 	api := rest.New(rest.Deps{
 		Profiles: usecase.NewProfiles(stores), Preferences: usecase.NewPreferences(stores), Activity: usecase.NewActivity(stores),
 		Export: usecase.NewExport(stores), Admin: usecase.NewAdmin(stores), Health: health,
 		Erasure:     usecase.NewErasure(usecase.ErasureDeps{ProfilesDeps: stores, Clerk: work.clerkDeletion}),
 		Idempotency: usecase.NewIdempotency(usecase.IdempotencyDeps{Tx: db, Store: responses, Clock: clock, Hashes: hashes}),
-		Verifier:    gate, Limiter: limiter, Clock: clock, Hashes: hashes, Metrics: metrics, Log: log,
+		Inbox:       work.inbox, WebhookSecrets: secrets,
+		Verifier: gate, Limiter: limiter, Clock: clock, Hashes: hashes, Metrics: metrics, Log: log,
 		RequireHTTPS: s.Production(), AllowedHosts: s.AllowedHosts, CORSAllowedOrigins: s.CORSAllowedOrigins,
 		TrustedProxies: s.TrustedProxies, MaxBodyBytes: s.MaxBodyBytes, RequestTimeout: s.RequestTimeout,
 		AdminRequestTimeout: s.AdminRequestTimeout, RateLimitAdminBypass: s.RateLimitAdminBypass,

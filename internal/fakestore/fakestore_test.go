@@ -41,3 +41,13 @@ func TestJobs(t *testing.T) {
 		}
 	})
 }
+
+func TestInbox(t *testing.T) {
+	storetest.Inbox(t, func(*testing.T) storetest.InboxStore {
+		s := fakestore.New()
+		return storetest.InboxStore{
+			Tx: s, Deliveries: s.WebhookDeliveries(), Queue: s.JobQueue(),
+			Queued: func(*testing.T) []string { return s.QueuedDeliveries() },
+		}
+	})
+}

@@ -17,3 +17,12 @@ type PurgeJob struct{}
 
 // Kind is the stable name under which the job is stored.
 func (PurgeJob) Kind() string { return "purge" }
+
+// ProfileRefreshJob asks for a look at Clerk's record of a profile's person.
+type ProfileRefreshJob struct {
+	ID     string `json:"id"`               // of a [Profile]
+	Always bool   `json:"always,omitempty"` // also when a state of the person has come since
+}
+
+// Kind is the stable name under which the job is stored.
+func (ProfileRefreshJob) Kind() string { return "profile_refresh" }

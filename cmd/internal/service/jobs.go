@@ -16,14 +16,11 @@ import (
 // newJobs wires the background work: what puts jobs into the queue, what works
 // them, and what each of them does.
 func newJobs(
-	ctx context.Context, s *config.Settings, log *slog.Logger, db *postgres.DB, migrator *postgres.Migrator, registry prometheus.Registerer,
+	ctx context.Context, s *config.Settings, log *slog.Logger, db *postgres.DB, queue *postgres.JobQueue,
+	migrator *postgres.Migrator, registry prometheus.Registerer,
 ) (background, error) {
 	clock := systemClock{}
 	users, err := clerk.NewUsers(clerk.UsersOptions{APIURL: s.ClerkAPIURL, SecretKey: s.ClerkSecretKey.Reveal(), Clock: clock})
-	if err != nil {
-		return background{}, err
-	}
-	queue, err := postgres.NewJobQueue(db)
 	if err != nil {
 		return background{}, err
 	}

@@ -68,9 +68,14 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	}
 
 	// Use cases.
+	queue, err := postgres.NewJobQueue(db)
+	if err != nil {
+		return err
+	}
 	responses := postgres.NewIdempotency(db)
 	stores := usecase.ProfilesDeps{
 		Tx: db, Profiles: postgres.NewProfiles(db), Finder: postgres.NewProfiles(db), Eraser: postgres.NewProfiles(db),
+		Mirror: postgres.NewProfiles(db), Queue: queue,
 		Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db), Reservations: postgres.NewHandleReservations(db),
 		Identities: postgres.NewIdentities(db), Responses: responses, Clock: clock, Hashes: hashes, Cursors: domain.NewCursors(sealerOf(s)),
 	}
@@ -80,7 +85,7 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	})
 
 	// Background jobs.
-	work, err := newJobs(ctx, s, log, db, migrator, registry)
+	work, err := newJobs(ctx, s, log, db, queue, migrator, registry)
 	if err != nil {
 		return err
 	}

@@ -67,6 +67,12 @@ func AdminAuditEvent(action AuditAction, profileID string, caller Caller, hashes
 	return newAuditEvent(action, ActorAdmin, caller.ProfileID, profileID, caller, hashes, changed, now)
 }
 
+// BackgroundAuditEvent is the event of something that nobody asked for by a
+// request: kind is [ActorClerk] or [ActorSystem].
+func BackgroundAuditEvent(action AuditAction, kind ActorKind, profileID string, changed []string, now time.Time) AuditEvent {
+	return newAuditEvent(action, kind, "", profileID, Caller{}, Pseudonymizer{}, changed, now)
+}
+
 func newAuditEvent(
 	action AuditAction, kind ActorKind, actorID, profileID string, caller Caller, hashes Pseudonymizer, changed []string, now time.Time,
 ) AuditEvent {

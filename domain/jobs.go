@@ -18,6 +18,15 @@ type PurgeJob struct{}
 // Kind is the stable name under which the job is stored.
 func (PurgeJob) Kind() string { return "purge" }
 
+// ProfileRefreshJob asks for a look at Clerk's record of a profile's person.
+type ProfileRefreshJob struct {
+	ID     string `json:"id"`               // of a [Profile]
+	Always bool   `json:"always,omitempty"` // also when a state of the person has come since
+}
+
+// Kind is the stable name under which the job is stored.
+func (ProfileRefreshJob) Kind() string { return "profile_refresh" }
+
 // WebhookDeliveryJob asks for one delivery of Clerk's to be applied.
 type WebhookDeliveryJob struct {
 	ID string `json:"id"` // of a [WebhookDelivery]: Svix's id of the message, which names nobody

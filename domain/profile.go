@@ -54,6 +54,7 @@ type Profile struct {
 	AppMetadata     json.RawMessage `gorm:"column:app_metadata;serializer:json"` // a JSON object, the admins'
 	Version         int64           `gorm:"column:version"`                      // from 1, +1 with each change
 	ClerkUpdatedAt  *time.Time      `gorm:"column:clerk_updated_at"`             // Clerk's updated_at of what is mirrored
+	Mirror          MirrorState     `gorm:"embedded"`
 	CreatedAt       time.Time       `gorm:"column:created_at;autoCreateTime:false"`
 	UpdatedAt       time.Time       `gorm:"column:updated_at;autoUpdateTime:false"`
 }

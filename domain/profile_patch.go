@@ -60,6 +60,12 @@ func (p *Profile) apply(patch AdminPatch, now time.Time) (changed []string, err 
 	c.links(&next.Links, patch.Links)
 	c.object("metadata", &next.Metadata, patch.Metadata)
 	c.object("app_metadata", &next.AppMetadata, patch.AppMetadata)
+	if slices.Contains(c.names, "handle") {
+		next.Mirror.HandleSeed = &ownWord
+	}
+	if slices.Contains(c.names, "display_name") {
+		next.Mirror.DisplayNameSeed = &ownWord
+	}
 	return c.commit(p, next, now)
 }
 

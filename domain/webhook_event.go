@@ -2,7 +2,6 @@ package domain
 
 import (
 	"encoding/json"
-	"regexp"
 	"unicode/utf8"
 )
 
@@ -80,14 +79,11 @@ func keep(data map[string]json.RawMessage) json.RawMessage {
 	return raw
 }
 
-// clerkUserIDForm is that of the ids which the token gate accepts.
-var clerkUserIDForm = regexp.MustCompile(`^user_[A-Za-z0-9_-]{1,64}$`)
-
 // Subject is the Clerk id of the person that the event tells of; empty when its
 // data names nobody.
 func (e WebhookEvent) Subject() string {
 	data, _ := jsonMembers(e.Data)
-	if id, ok := jsonString(data["id"]); ok && clerkUserIDForm.MatchString(id) {
+	if id, ok := jsonString(data["id"]); ok && ValidClerkUserID(id) {
 		return id
 	}
 	return ""

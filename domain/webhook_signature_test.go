@@ -124,11 +124,13 @@ func TestVerifyJudgesAsSvixDoes(t *testing.T) {
 		"base64url": func(m *message) {
 			m.signatures = "v1," + strings.NewReplacer("+", "-", "/", "_").Replace(m.signatures[3:]) + "x"
 		},
-		"under the second secret":   func(m *message) { *m = signed(t, secretTwo, m.id, unixOf(m), m.body) },
-		"under a secret of nobody":  func(m *message) { *m = signed(t, secretOther, m.id, unixOf(m), m.body) },
-		"an id of many characters":  func(m *message) { *m = signed(t, secretOne, strings.Repeat("m", 255), unixOf(m), m.body) },
-		"an id with points":         func(m *message) { *m = signed(t, secretOne, "a.b.c", unixOf(m), m.body) },
-		"both secrets, old first":   func(m *message) { m.signatures = signed(t, secretTwo, m.id, unixOf(m), m.body).signatures + " " + m.signatures },
+		"under the second secret":  func(m *message) { *m = signed(t, secretTwo, m.id, unixOf(m), m.body) },
+		"under a secret of nobody": func(m *message) { *m = signed(t, secretOther, m.id, unixOf(m), m.body) },
+		"an id of many characters": func(m *message) { *m = signed(t, secretOne, strings.Repeat("m", 255), unixOf(m), m.body) },
+		"an id with points":        func(m *message) { *m = signed(t, secretOne, "a.b.c", unixOf(m), m.body) },
+		"both secrets, old first": func(m *message) {
+			m.signatures = signed(t, secretTwo, m.id, unixOf(m), m.body).signatures + " " + m.signatures
+		},
 		"300 s old":                 func(m *message) { *m = signed(t, secretOne, m.id, unixOf(m).Add(-300*time.Second), m.body) },
 		"301 s old":                 func(m *message) { *m = signed(t, secretOne, m.id, unixOf(m).Add(-301*time.Second), m.body) },
 		"300 s ahead":               func(m *message) { *m = signed(t, secretOne, m.id, unixOf(m).Add(300*time.Second), m.body) },

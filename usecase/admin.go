@@ -65,7 +65,8 @@ func (s *Admin) Suspend(
 	})
 }
 
-// Reactivate ends a suspension. Errors as of Update.
+// Reactivate ends an admin's suspension. Whom Clerk keeps out stays out, and the
+// profile says so. Errors as of Update.
 func (s *Admin) Reactivate(ctx context.Context, caller domain.Caller, id string, ifMatch domain.IfMatch) (*domain.Profile, error) {
 	return s.change(ctx, caller, id, ifMatch, domain.ActionProfileReactivated, func(p *domain.Profile, now time.Time) ([]string, error) {
 		return p.Reactivate(now)
@@ -99,6 +100,9 @@ func (s *Admin) change(
 		}
 		if err := s.deps.write(ctx, p, changed, oldHandle, now); err != nil {
 			return err
+		}
+		if action == domain.ActionProfileReactivated && p.SuspendedAt(now) { // by Clerk
+			action = domain.ActionProfileUpdated
 		}
 		return s.deps.Audit.Append(ctx, domain.AdminAuditEvent(action, p.ID, caller.Unnamed(p.ClerkUserID), s.deps.Hashes, changed, p.UpdatedAt))
 	})

@@ -92,7 +92,10 @@ func (s *Erasure) erase(
 		if err != nil {
 			return err
 		}
-		if err := s.remove(ctx, p, now); err != nil {
+		if err := s.deps.remove(ctx, p, now); err != nil {
+			return err
+		}
+		if err := s.deps.Clerk.Request(ctx, p.ClerkUserID); err != nil {
 			return err
 		}
 		done = Erased{ProfileID: p.ID, At: e.OccurredAt}
@@ -101,27 +104,34 @@ func (s *Erasure) erase(
 	return done, err
 }
 
-func (s *Erasure) remove(ctx context.Context, p *domain.Profile, now time.Time) error {
-	if err := s.deps.Reservations.Lock(ctx, p.Handle); err != nil {
+// remove deletes a locked profile with all that hangs on it.
+func (d ProfilesDeps) remove(ctx context.Context, p *domain.Profile, now time.Time) error {
+	if err := d.Reservations.Lock(ctx, p.Handle); err != nil {
 		return err
 	}
-	if err := s.deps.Eraser.Delete(ctx, p.ID); err != nil {
+	if err := d.Eraser.Delete(ctx, p.ID); err != nil {
 		return err
 	}
-	if err := s.deps.release(ctx, p.Handle, p.ID, now); err != nil {
+	if err := d.release(ctx, p.Handle, p.ID, now); err != nil {
 		return err
 	}
-	if err := s.deps.Responses.DeleteBySubject(ctx, p.ID); err != nil {
+	if err := d.Responses.DeleteBySubject(ctx, p.ID); err != nil {
 		return err
 	}
-	if err := s.deps.Deliveries.Forget(ctx, domain.WebhookSubjectHashes(s.deps.Hashes, p.ClerkUserID), now); err != nil {
+	return d.forget(ctx, p.ClerkUserID, now)
+}
+
+// forget leaves the mark of an erasure, once, and clears what Clerk has told of
+// the person and nobody has applied yet.
+func (d ProfilesDeps) forget(ctx context.Context, clerkUserID string, now time.Time) error {
+	if err := d.Deliveries.Forget(ctx, domain.WebhookSubjectHashes(d.Hashes, clerkUserID), now); err != nil {
 		return err
 	}
-	mark := s.deps.Hashes.Hash(domain.PurposeErasedIdentity, p.ClerkUserID)
-	if err := s.deps.Identities.MarkErased(ctx, mark, now); err != nil {
+	erased, err := d.erased(ctx, clerkUserID)
+	if err != nil || erased { // maybe under an older key
 		return err
 	}
-	return s.deps.Clerk.Request(ctx, p.ClerkUserID)
+	return d.Identities.MarkErased(ctx, d.Hashes.Hash(domain.PurposeErasedIdentity, clerkUserID), now)
 }
 
 var errReauthenticate = domain.NewError(domain.Forbidden, domain.CodeReauthentication,

@@ -17,7 +17,6 @@ type UserMirror interface {
 type InboxDeps struct {
 	Tx         UnitOfWork
 	Deliveries WebhookDeliveries
-	Subjects   SubjectDeliveries
 	Queue      JobQueue
 	Identities IdentityRegister
 	Mirror     UserMirror
@@ -188,14 +187,9 @@ func (s *Inbox) apply(ctx context.Context, c change) (domain.WebhookState, strin
 	}
 }
 
-// remove also clears the other deliveries that tell of the person, who may have
-// had no profile for an erasure to begin from.
+// remove takes the data of this and every other delivery about the person along.
 func (s *Inbox) remove(ctx context.Context, clerkUserID string) (domain.WebhookState, string, error) {
 	removed, err := s.deps.Mirror.Remove(ctx, clerkUserID, domain.ActorClerk)
-	if err != nil {
-		return "", "", err
-	}
-	err = s.deps.Subjects.Forget(ctx, domain.WebhookSubjectHashes(s.deps.Hashes, clerkUserID), s.deps.Clock.Now())
 	if removed {
 		return domain.WebhookApplied, domain.WebhookReasonRemoved, err
 	}

@@ -33,7 +33,8 @@ func (m *mirror) Apply(ctx context.Context, u domain.ClerkUser, from domain.Mirr
 
 func (m *mirror) Remove(ctx context.Context, clerkUserID string, actor domain.ActorKind) (bool, error) {
 	m.asked = append(m.asked, fmt.Sprint("remove ", clerkUserID, " ", actor))
-	return m.removed, m.effect(ctx)
+	forgotten := m.store.WebhookDeliveries().Forget(ctx, domain.WebhookSubjectHashes(storetest.Hashes, clerkUserID), storetest.Now)
+	return m.removed, errors.Join(m.effect(ctx), forgotten)
 }
 
 func (m *mirror) effect(ctx context.Context) error {
@@ -73,7 +74,7 @@ func newInbox(change ...func(*usecase.InboxDeps)) *inbox {
 	s := fakestore.New()
 	i := &inbox{store: s, mirror: &mirror{store: s, outcome: usecase.MirrorUpdated, removed: true}, observer: &observer{}, clock: storetest.NewClock()}
 	deps := usecase.InboxDeps{
-		Tx: s, Deliveries: s.WebhookDeliveries(), Subjects: s.WebhookDeliveries(), Queue: s.JobQueue(), Identities: s.Deps(nil, storetest.Hashes).Identities,
+		Tx: s, Deliveries: s.WebhookDeliveries(), Queue: s.JobQueue(), Identities: s.Deps(nil, storetest.Hashes).Identities,
 		Mirror: i.mirror, Sealer: storetest.Sealer, Hashes: storetest.Hashes, Clock: i.clock, Observer: i.observer,
 	}
 	for _, c := range change {

@@ -2,84 +2,196 @@ package usecase
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
+	"slices"
+	"time"
 
 	"github.com/profile-api/profile-api/domain"
 )
 
-// MirrorOutcome is what came of a state of Clerk's.
+// Mirror keeps profiles in step with their people at Clerk. Every way in (a
+// webhook, the answer of Clerk's API) goes through it, in any order and any number
+// of times, and the end is the same.
+type Mirror struct{ deps ProfilesDeps }
+
+// NewMirror builds the use case.
+func NewMirror(deps ProfilesDeps) *Mirror { return &Mirror{deps.withDefaults()} }
+
+// MirrorOutcome is what became of a person's state.
 type MirrorOutcome string
 
 // The outcomes.
 const (
-	MirrorCreated   MirrorOutcome = "created"
-	MirrorUpdated   MirrorOutcome = "updated"
-	MirrorUnchanged MirrorOutcome = "unchanged"
-	MirrorStale     MirrorOutcome = "stale"
-	MirrorErased    MirrorOutcome = "erased"
+	MirrorCreated   MirrorOutcome = "created"   // there was no profile
+	MirrorUpdated   MirrorOutcome = "updated"   // something that can be seen has changed
+	MirrorUnchanged MirrorOutcome = "unchanged" // newer, or known already, with nothing new to see
+	MirrorStale     MirrorOutcome = "stale"     // something newer came before
+	MirrorErased    MirrorOutcome = "erased"    // the person was erased, and stays so
 )
 
-// Mirror keeps profiles in step with Clerk.
-type Mirror struct{ deps ProfilesDeps }
+// lockoutGrace is how much later than the end of a lockout Clerk is asked whether it has ended.
+const lockoutGrace = 5 * time.Second
 
-// NewMirror builds the use case.
-func NewMirror(deps ProfilesDeps) *Mirror { return &Mirror{deps} }
-
-// Apply creates the profile when it is missing.
-func (s *Mirror) Apply(ctx context.Context, u domain.ClerkUser, _ domain.MirrorSource) (MirrorOutcome, error) {
-	outcome := MirrorUnchanged
+// Apply takes over a state of a person at Clerk, and creates the profile when
+// there is none. It joins the transaction of ctx. Locks are taken in the order of
+// [Profiles.provision].
+func (s *Mirror) Apply(ctx context.Context, u domain.ClerkUser, from domain.MirrorSource) (MirrorOutcome, error) {
+	var outcome MirrorOutcome
 	err := s.deps.Tx.WithinTx(ctx, func(ctx context.Context) error {
 		if err := s.deps.Identities.LockForCreation(ctx, u.ID); err != nil {
 			return err
 		}
-		erased, err := s.deps.Identities.Erased(ctx, s.deps.Hashes.Candidates(domain.PurposeErasedIdentity, u.ID))
-		if erased || err != nil {
-			outcome = MirrorErased
-			return err
-		}
-		p, err := s.deps.Profiles.ByClerkIDForUpdate(ctx, u.ID)
-		if err == nil && p.ClerkUpdatedAt != nil && p.ClerkUpdatedAt.After(u.UpdatedAt) {
-			outcome = MirrorStale
-		}
-		if !errors.Is(err, domain.NotFound) {
-			return err
-		}
-		handle, err := domain.NewHandle(rand.Reader)
-		if err != nil {
-			return err
-		}
-		outcome = MirrorCreated
-		p = domain.NewProfile(u.ID, handle, s.deps.Clock.Now())
-		p.ClerkUpdatedAt = &u.UpdatedAt
-		if _, err = s.deps.Profiles.Insert(ctx, p); err != nil {
-			return err
-		}
-		return s.deps.Preferences.Insert(ctx, domain.DefaultPreferences(p.ID, p.CreatedAt))
+		var err error
+		outcome, err = s.apply(ctx, u, from)
+		return err
 	})
 	return outcome, err
 }
 
-// Remove erases the person and leaves the mark.
-func (s *Mirror) Remove(ctx context.Context, clerkUserID string, _ domain.ActorKind) (removed bool, err error) {
+// apply runs under the identity's lock. A first request on another connection may
+// create the profile between a look and an insert; then the next look finds it.
+func (s *Mirror) apply(ctx context.Context, u domain.ClerkUser, from domain.MirrorSource) (MirrorOutcome, error) {
+	for range handleAttempts {
+		p, err := s.deps.Profiles.ByClerkIDForUpdate(ctx, u.ID)
+		if err == nil {
+			return s.follow(ctx, p, u, from)
+		}
+		if !errors.Is(err, domain.NotFound) {
+			return "", err
+		}
+		erased, err := s.deps.erased(ctx, u.ID)
+		if err != nil || erased {
+			return MirrorErased, err
+		}
+		created, err := s.create(ctx, u, from)
+		if err != nil || created {
+			return MirrorCreated, err
+		}
+	}
+	return "", errNoFreeHandle
+}
+
+// create makes a profile in the person's state; false when somebody else made
+// one, or took the handle that was drawn. The handle that Clerk proposes comes
+// after the insert: locks of handles are taken when the row is ours.
+func (s *Mirror) create(ctx context.Context, u domain.ClerkUser, from domain.MirrorSource) (bool, error) {
+	drawn, err := s.deps.NewHandle()
+	if err != nil {
+		return false, err
+	}
+	p := domain.NewProfile(u.ID, drawn, s.deps.Clock.Now())
+	p.BornFrom(u, from, "")
+	created, err := s.deps.Profiles.Insert(ctx, p)
+	if err != nil || !created {
+		return false, err
+	}
+	handle, err := s.freeHandle(ctx, p, u, from)
+	if err != nil {
+		return false, err
+	}
+	if handle != "" {
+		p.BornFrom(u, from, handle)
+		if err := s.deps.Mirror.SaveMirror(ctx, p); err != nil {
+			return false, err
+		}
+	}
+	if err := s.lookAgain(ctx, p, u); err != nil {
+		return false, err
+	}
+	return true, s.deps.welcome(ctx, p, domain.BackgroundAuditEvent(domain.ActionProfileCreated, actorOf(from), p.ID, nil, p.CreatedAt))
+}
+
+// follow brings a locked profile up to the person's state.
+func (s *Mirror) follow(ctx context.Context, p *domain.Profile, u domain.ClerkUser, from domain.MirrorSource) (MirrorOutcome, error) {
+	handle, err := s.freeHandle(ctx, p, u, from)
+	if err != nil {
+		return "", err
+	}
+	now, oldHandle, stale := s.deps.Clock.Now(), p.Handle, !p.Follows(u, from) && !p.Knows(u, from)
+	changed, store := p.ApplyClerk(u, from, handle, now)
+	switch {
+	case len(changed) > 0:
+		if err := s.deps.write(ctx, p, changed, oldHandle, now); err != nil {
+			return "", err
+		}
+		action := domain.ActionOfMirror(p, changed, now)
+		if err := s.deps.Audit.Append(ctx, domain.BackgroundAuditEvent(action, actorOf(from), p.ID, changed, p.UpdatedAt)); err != nil {
+			return "", err
+		}
+		if !slices.Contains(changed, "status") {
+			return MirrorUpdated, nil
+		}
+		return MirrorUpdated, s.lookAgain(ctx, p, u)
+	case store:
+		if err := s.deps.Mirror.SaveMirror(ctx, p); err != nil {
+			return "", err
+		}
+	}
+	if stale {
+		return MirrorStale, nil
+	}
+	return MirrorUnchanged, nil
+}
+
+// lookAgain has Clerk asked when a lockout is over: that Clerk tells nobody.
+func (s *Mirror) lookAgain(ctx context.Context, p *domain.Profile, u domain.ClerkUser) error {
+	if u.LockoutEndsIn == 0 {
+		return nil
+	}
+	return s.deps.Queue.EnqueueProfileRefresh(ctx, domain.ProfileRefreshJob{ID: p.ID, Always: true}, s.deps.Clock.Now().Add(u.LockoutEndsIn+lockoutGrace))
+}
+
+// freeHandle is the handle that the state proposes and nobody else has, else
+// empty. From the look to the end of the transaction nobody else can take it: all
+// who take a handle that was not drawn at random lock it first.
+func (s *Mirror) freeHandle(ctx context.Context, p *domain.Profile, u domain.ClerkUser, from domain.MirrorSource) (string, error) {
+	handle := p.ProposedHandle(u, from)
+	if handle == "" || domain.HandleKey(handle) == domain.HandleKey(p.Handle) {
+		return handle, nil
+	}
+	if err := s.deps.Reservations.Lock(ctx, p.Handle, handle); err != nil {
+		return "", err
+	}
+	if _, err := s.deps.Profiles.ByHandle(ctx, handle); !errors.Is(err, domain.NotFound) {
+		return "", err
+	}
+	held, err := s.deps.Reservations.HeldFromOthers(ctx, s.deps.handleHashes(handle), p.ID, s.deps.Clock.Now())
+	if err != nil || held {
+		return "", err
+	}
+	return handle, nil
+}
+
+// Remove erases a person who is gone at Clerk, on whose word the actor says.
+// Also of somebody who has no profile here the mark remains, so that nothing that
+// comes later, neither a delivery nor a token that lives on, makes one. It tells
+// whether there was a profile. It joins the transaction of ctx.
+func (s *Mirror) Remove(ctx context.Context, clerkUserID string, actor domain.ActorKind) (removed bool, err error) {
 	err = s.deps.Tx.WithinTx(ctx, func(ctx context.Context) error {
 		removed = false
 		if err := s.deps.Identities.LockForErasure(ctx, clerkUserID); err != nil {
 			return err
 		}
-		mark := s.deps.Hashes.Hash(domain.PurposeErasedIdentity, clerkUserID)
-		if err := s.deps.Identities.MarkErased(ctx, mark, s.deps.Clock.Now()); err != nil {
-			return err
-		}
 		p, err := s.deps.Profiles.ByClerkIDForUpdate(ctx, clerkUserID)
 		if errors.Is(err, domain.NotFound) {
-			return nil
+			return s.deps.forget(ctx, clerkUserID, s.deps.Clock.Now())
 		}
 		if err != nil {
 			return err
 		}
+		now := p.NotBefore(s.deps.Clock.Now())
+		if err := s.deps.remove(ctx, p, now); err != nil {
+			return err
+		}
 		removed = true
-		return s.deps.Eraser.Delete(ctx, p.ID)
+		return s.deps.Audit.Append(ctx, domain.BackgroundAuditEvent(domain.ActionProfileErased, actor, p.ID, nil, now))
 	})
 	return removed, err
+}
+
+func actorOf(from domain.MirrorSource) domain.ActorKind {
+	if from == domain.FromWebhook {
+		return domain.ActorClerk
+	}
+	return domain.ActorSystem
 }

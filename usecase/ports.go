@@ -55,10 +55,20 @@ type ProfileStore interface {
 	// Clerk id, the handle or the id is there already. It waits for a
 	// transaction that is about to decide that.
 	Insert(ctx context.Context, p *domain.Profile) (bool, error)
-	// Update writes the named fields, updated_at and version of a profile whose
-	// stored version is p.Version-1, and reads the row back into p. Errors:
-	// handle-taken; kind [domain.Conflict] when that version is gone.
+	// Update writes the named fields, updated_at, version, Mirror and
+	// ClerkUpdatedAt of a profile whose stored version is p.Version-1, and reads the
+	// row back into p. Errors: handle-taken; kind [domain.Conflict] when that version
+	// is gone.
 	Update(ctx context.Context, p *domain.Profile, changed []string) error
+}
+
+// ProfileMirror keeps how a profile follows Clerk where nothing else of it
+// changes, which is no new version.
+type ProfileMirror interface {
+	// SaveMirror writes Mirror, ClerkUpdatedAt and the handle, which a new profile
+	// gets when it is there, of a profile whose stored version is p.Version. Errors:
+	// handle-taken; kind [domain.Conflict] when that version is gone.
+	SaveMirror(ctx context.Context, p *domain.Profile) error
 }
 
 // ProfileEraser removes a profile with its preferences; none is no error.
@@ -167,6 +177,8 @@ type ClerkDeletions interface {
 // job exists exactly when what it is about does, and refuses to work without one.
 type JobQueue interface {
 	EnqueueClerkDeletion(ctx context.Context, id string) error
+	// EnqueueProfileRefresh has the job run at that moment or soon after.
+	EnqueueProfileRefresh(ctx context.Context, job domain.ProfileRefreshJob, at time.Time) error
 	EnqueueWebhookDelivery(ctx context.Context, id string) error
 }
 

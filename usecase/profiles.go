@@ -16,12 +16,14 @@ type ProfilesDeps struct {
 	Profiles     ProfileStore
 	Finder       ProfileFinder
 	Eraser       ProfileEraser
+	Mirror       ProfileMirror
 	Preferences  PreferencesStore
 	Audit        AuditLog
 	Reservations HandleReservations
 	Identities   IdentityRegister
 	Responses    StoredResponses
 	Deliveries   SubjectDeliveries
+	Queue        JobQueue
 	Clock        Clock
 	Hashes       domain.Pseudonymizer
 	Cursors      domain.Cursors
@@ -35,11 +37,13 @@ type Profiles struct {
 }
 
 // NewProfiles builds the use case.
-func NewProfiles(deps ProfilesDeps) *Profiles {
-	if deps.NewHandle == nil {
-		deps.NewHandle = func() (string, error) { return domain.NewHandle(rand.Reader) }
+func NewProfiles(deps ProfilesDeps) *Profiles { return &Profiles{deps: deps.withDefaults()} }
+
+func (d ProfilesDeps) withDefaults() ProfilesDeps {
+	if d.NewHandle == nil {
+		d.NewHandle = func() (string, error) { return domain.NewHandle(rand.Reader) }
 	}
-	return &Profiles{deps: deps}
+	return d
 }
 
 // Resolve gives the caller's own profile and creates it on their first request.
@@ -106,7 +110,10 @@ func (s *Profiles) UpdateOwn(ctx context.Context, caller domain.Caller, patch do
 	if _, err := s.provisionOnce(ctx, caller); err != nil {
 		return nil, err
 	}
-	return s.updateExisting(ctx, caller, patch, ifMatch)
+	if p, err = s.updateExisting(ctx, caller, patch, ifMatch); errors.Is(err, domain.NotFound) { // erased meanwhile
+		return nil, errAccountErased
+	}
+	return p, err
 }
 
 // updateExisting returns an error of kind NotFound when there is no profile yet.
@@ -147,9 +154,13 @@ func (d ProfilesDeps) refuseSuspended(p *domain.Profile) error {
 	return nil
 }
 
-// refuseErased tells of an erasure by its mark.
+// erased tells of an erasure by its mark.
+func (d ProfilesDeps) erased(ctx context.Context, clerkUserID string) (bool, error) {
+	return d.Identities.Erased(ctx, d.Hashes.Candidates(domain.PurposeErasedIdentity, clerkUserID))
+}
+
 func (d ProfilesDeps) refuseErased(ctx context.Context, caller domain.Caller) error {
-	erased, err := d.Identities.Erased(ctx, d.Hashes.Candidates(domain.PurposeErasedIdentity, caller.UserID))
+	erased, err := d.erased(ctx, caller.UserID)
 	if err == nil && erased {
 		err = errAccountErased
 	}

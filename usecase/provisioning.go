@@ -54,15 +54,20 @@ func (s *Profiles) provision(ctx context.Context, caller domain.Caller) (*domain
 		if p, created, err = s.insertProfile(ctx, caller.UserID); err != nil || !created {
 			return err
 		}
-		if err := s.deps.Preferences.Insert(ctx, domain.DefaultPreferences(p.ID, p.CreatedAt)); err != nil {
-			return err
-		}
-		return s.deps.Audit.Append(ctx, domain.OwnAuditEvent(domain.ActionProfileCreated, p.ID, caller, s.deps.Hashes, nil, p.CreatedAt))
+		return s.deps.welcome(ctx, p, domain.OwnAuditEvent(domain.ActionProfileCreated, p.ID, caller, s.deps.Hashes, nil, p.CreatedAt))
 	})
 	if err != nil {
 		return nil, err
 	}
 	return p, nil
+}
+
+// welcome writes what a new profile has from the beginning.
+func (d ProfilesDeps) welcome(ctx context.Context, p *domain.Profile, created domain.AuditEvent) error {
+	if err := d.Preferences.Insert(ctx, domain.DefaultPreferences(p.ID, p.CreatedAt)); err != nil {
+		return err
+	}
+	return d.Audit.Append(ctx, created)
 }
 
 // insertProfile tells whether it created the profile that it returns.

@@ -56,7 +56,9 @@ func webhooksCommand(name string, args []string) (deskCommand, error) {
 		if len(args) == 0 || slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "-") }) {
 			return nil, errUsage
 		}
-		return func(ctx context.Context, out io.Writer, desk *usecase.InboxDesk) error { return replay(ctx, out, desk, args) }, nil
+		return func(ctx context.Context, out io.Writer, desk *usecase.InboxDesk) error {
+			return replay(ctx, out, desk, args)
+		}, nil
 	}
 	return nil, errUsage
 }

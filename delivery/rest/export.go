@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/profile-api/profile-api/delivery/rest/middleware"
+	"github.com/profile-api/profile-api/domain"
 	"github.com/profile-api/profile-api/usecase"
 )
 
@@ -45,7 +46,16 @@ type exportResponse struct {
 
 type exportProfile struct {
 	adminProfile
-	ClerkUpdatedAt *time.Time `json:"clerk_updated_at"`
+	ClerkUpdatedAt      *time.Time `json:"clerk_updated_at"`
+	ClerkSuspended      bool       `json:"clerk_suspended"`
+	AdminSuspendedUntil *time.Time `json:"admin_suspended_until"`
+}
+
+func exportedProfile(p *domain.Profile, now time.Time) exportProfile {
+	return exportProfile{
+		adminProfile: adminView(p, now), ClerkUpdatedAt: utc(p.ClerkUpdatedAt),
+		ClerkSuspended: p.Mirror.Suspended, AdminSuspendedUntil: utc(p.Mirror.AdminUntil),
+	}
 }
 
 type exportPreferences struct {
@@ -83,7 +93,7 @@ func (h exportHandlers) own(c echo.Context) error {
 
 func (h exportHandlers) head(b *usecase.Bundle) exportHead {
 	head := exportHead{
-		Profile: exportProfile{adminView(b.Profile, h.clock.Now()), utc(b.Profile.ClerkUpdatedAt)},
+		Profile: exportedProfile(b.Profile, h.clock.Now()),
 		Preferences: exportPreferences{
 			viewPreferences(b.Preferences), b.Preferences.ProfileID, b.Preferences.CreatedAt.UTC(), b.Preferences.UpdatedAt.UTC(),
 		},

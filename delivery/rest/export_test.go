@@ -58,6 +58,9 @@ var notExported = map[string]string{
 	"erased_identities.erased_at":     "only of people who have no export any more",
 	"goose_db_version.*":              "the schema's own",
 	"clerk_deletions.*":               "only of people who have no export any more, sealed",
+	"profiles.clerk_mark":             "a hash of what is shown",
+	"profiles.handle_seed":            "the same",
+	"profiles.display_name_seed":      "the same",
 	"idempotency_keys.key_hash":       "of the admin who asked, keyed",
 	"idempotency_keys.request_hash":   "of what the admin sent, keyed",
 }

@@ -73,7 +73,7 @@ type adminProfile struct {
 }
 
 func adminView(p *domain.Profile, now time.Time) adminProfile {
-	return adminProfile{ownProfile: ownView(p, now), SuspendedReason: p.SuspendedReason, SuspendedUntil: utc(p.SuspendedUntil)}
+	return adminProfile{ownProfile: ownView(p, now), SuspendedReason: p.ReasonShown(), SuspendedUntil: utc(p.SuspendedUntil)}
 }
 
 func utc(t *time.Time) *time.Time {

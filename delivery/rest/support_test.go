@@ -195,9 +195,13 @@ func newWorld(t *testing.T, change ...func(*Deps)) *world {
 }
 
 func storesOver(db *postgres.DB, clock usecase.Clock) usecase.ProfilesDeps {
+	queue, err := postgres.NewJobQueue(db)
+	if err != nil { // it asks nobody
+		panic(err)
+	}
 	return usecase.ProfilesDeps{
 		Tx: db, Profiles: postgres.NewProfiles(db), Finder: postgres.NewProfiles(db), Eraser: postgres.NewProfiles(db),
-		Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db), Reservations: postgres.NewHandleReservations(db),
+		Mirror: postgres.NewProfiles(db), Queue: queue, Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db), Reservations: postgres.NewHandleReservations(db),
 		Identities: postgres.NewIdentities(db), Responses: postgres.NewIdempotency(db), Deliveries: postgres.NewWebhookDeliveries(db), Clock: clock, Hashes: testHashes, Cursors: domain.NewCursors(testSealer),
 	}
 }

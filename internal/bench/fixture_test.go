@@ -114,12 +114,15 @@ func newChain(tb testing.TB) *chain {
 	must(tb, err)
 
 	hashes := domain.NewPseudonymizer("the benchmark's own key, which guards nothing at all")
+	queue, err := postgres.NewJobQueue(db)
+	must(tb, err)
 	migrator, err := db.Migrator()
 	must(tb, err)
 	tb.Cleanup(func() { must(tb, migrator.Close()) })
 	c.handler = rest.New(rest.Deps{
 		Profiles: usecase.NewProfiles(usecase.ProfilesDeps{
-			Tx: db, Profiles: postgres.NewProfiles(db), Finder: postgres.NewProfiles(db), Eraser: postgres.NewProfiles(db), Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db),
+			Tx: db, Profiles: postgres.NewProfiles(db), Finder: postgres.NewProfiles(db), Eraser: postgres.NewProfiles(db),
+			Mirror: postgres.NewProfiles(db), Queue: queue, Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db),
 			Reservations: postgres.NewHandleReservations(db), Identities: postgres.NewIdentities(db), Responses: postgres.NewIdempotency(db), Deliveries: postgres.NewWebhookDeliveries(db), Clock: clock{}, Hashes: hashes,
 		}),
 		Idempotency: usecase.NewIdempotency(usecase.IdempotencyDeps{Tx: db, Store: postgres.NewIdempotency(db), Clock: clock{}, Hashes: hashes}),

@@ -82,6 +82,7 @@ func (f Profiles) Update(ctx context.Context, p *domain.Profile, changed []strin
 			}
 		}
 		copyFields(&row, p, changed)
+		row.Mirror, row.ClerkUpdatedAt = p.Mirror, p.ClerkUpdatedAt
 		row.Version, row.UpdatedAt = p.Version, p.UpdatedAt
 		d.profiles[p.ID] = clone(&row)
 		*p = clone(&row)
@@ -89,9 +90,24 @@ func (f Profiles) Update(ctx context.Context, p *domain.Profile, changed []strin
 	})
 }
 
+// SaveMirror writes how the profile follows Clerk.
+func (f Profiles) SaveMirror(ctx context.Context, p *domain.Profile) error {
+	return f.s.do(ctx, "profiles.save_mirror", func(d *state) error {
+		row, ok := d.profiles[p.ID]
+		if !ok || row.Version != p.Version {
+			return errConflict
+		}
+		row.Mirror, row.ClerkUpdatedAt, row.Handle = p.Mirror, p.ClerkUpdatedAt, p.Handle
+		d.profiles[p.ID] = row
+		return nil
+	})
+}
+
 func copyFields(to, from *domain.Profile, names []string) {
 	fields := map[string]func(){
 		"handle":       func() { to.Handle = from.Handle },
+		"email":        func() { to.Email = from.Email },
+		"avatar_url":   func() { to.AvatarURL = from.AvatarURL },
 		"display_name": func() { to.DisplayName = from.DisplayName },
 		"bio":          func() { to.Bio = from.Bio },
 		"banner_url":   func() { to.BannerURL = from.BannerURL },

@@ -34,6 +34,7 @@ type state struct {
 	kept         map[string]domain.IdempotencyRecord // by key hash
 	deletions    map[string]domain.ClerkDeletion     // by id
 	queued       []string                            // ids of deletions that a job was enqueued for
+	refreshes    []QueuedRefresh
 
 	deliveries       map[string]domain.WebhookDelivery // by id
 	queuedDeliveries []string                          // ids of those that a job was enqueued for
@@ -48,7 +49,7 @@ func (s state) clone() state {
 	return state{
 		maps.Clone(s.profiles), maps.Clone(s.preferences), slices.Clone(s.events), maps.Clone(s.reservations), maps.Clone(s.erased),
 		maps.Clone(s.kept),
-		maps.Clone(s.deletions), slices.Clone(s.queued),
+		maps.Clone(s.deletions), slices.Clone(s.queued), slices.Clone(s.refreshes),
 		maps.Clone(s.deliveries), slices.Clone(s.queuedDeliveries),
 	}
 }
@@ -58,7 +59,7 @@ func New() *Store {
 	return &Store{data: state{
 		map[string]domain.Profile{}, map[string]domain.Preferences{}, nil, map[string]reservation{}, map[string]bool{},
 		map[string]domain.IdempotencyRecord{},
-		map[string]domain.ClerkDeletion{}, nil,
+		map[string]domain.ClerkDeletion{}, nil, nil,
 		map[string]domain.WebhookDelivery{}, nil,
 	}}
 }
@@ -66,8 +67,8 @@ func New() *Store {
 // Deps wires the store into the profile use case.
 func (s *Store) Deps(clock usecase.Clock, hashes domain.Pseudonymizer) usecase.ProfilesDeps {
 	return usecase.ProfilesDeps{
-		Tx: s, Profiles: Profiles{s}, Finder: Profiles{s}, Eraser: Profiles{s}, Preferences: Preferences{s}, Audit: AuditLog{s},
-		Reservations: HandleReservations{s}, Identities: Identities{s}, Responses: Idempotency{s}, Deliveries: WebhookDeliveries{s}, Clock: clock, Hashes: hashes,
+		Tx: s, Profiles: Profiles{s}, Finder: Profiles{s}, Eraser: Profiles{s}, Mirror: Profiles{s}, Preferences: Preferences{s}, Audit: AuditLog{s},
+		Reservations: HandleReservations{s}, Identities: Identities{s}, Responses: Idempotency{s}, Queue: JobQueue{s}, Deliveries: WebhookDeliveries{s}, Clock: clock, Hashes: hashes,
 	}
 }
 

@@ -17,12 +17,20 @@ func open(*testing.T) storetest.Stores {
 		MarkErased: func(_ *testing.T, hash string) { s.MarkErased(hash) },
 		Events:     func(*testing.T) []domain.AuditEvent { return s.Events() },
 		Counts:     func(*testing.T) (int, int, int) { return s.Counts() },
+		Refreshes: func(*testing.T) (list []storetest.Refresh) {
+			for _, r := range s.QueuedRefreshes() {
+				list = append(list, storetest.Refresh(r))
+			}
+			return list
+		},
 	}
 }
 
 func TestPorts(t *testing.T) { storetest.Ports(t, open) }
 
 func TestProfiles(t *testing.T) { storetest.Profiles(t, open) }
+
+func TestMirror(t *testing.T) { storetest.Mirror(t, open) }
 
 func TestIdempotency(t *testing.T) {
 	storetest.Idempotency(t, func(*testing.T) (usecase.IdempotencyDeps, usecase.AuditLog, func(*testing.T) []domain.AuditEvent) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/profile-api/profile-api/domain"
 )
@@ -64,6 +65,30 @@ func (f JobQueue) EnqueueClerkDeletion(ctx context.Context, id string) error {
 		data.queued = append(data.queued, id)
 		return nil
 	})
+}
+
+// EnqueueProfileRefresh refuses to work outside of a transaction.
+func (f JobQueue) EnqueueProfileRefresh(ctx context.Context, job domain.ProfileRefreshJob, at time.Time) error {
+	if ctx.Value(txKey{}) != f.s {
+		return errNoTransaction
+	}
+	return f.s.do(ctx, "jobs.enqueue", func(data *state) error {
+		data.refreshes = append(data.refreshes, QueuedRefresh{job, at})
+		return nil
+	})
+}
+
+// QueuedRefresh is a job with its time.
+type QueuedRefresh struct {
+	Job domain.ProfileRefreshJob
+	At  time.Time
+}
+
+// QueuedRefreshes lists the looks at Clerk's record that are to be taken, oldest first.
+func (s *Store) QueuedRefreshes() []QueuedRefresh {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.data.refreshes)
 }
 
 // QueuedDeletions lists the deletions for which there is a job, oldest first.

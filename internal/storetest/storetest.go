@@ -29,6 +29,13 @@ type Stores struct {
 	MarkErased func(t *testing.T, hash string)
 	Events     func(*testing.T) []domain.AuditEvent
 	Counts     func(*testing.T) (profiles, preferences, events int)
+	Refreshes  func(*testing.T) []Refresh // looks at Clerk's record that are to be taken, oldest first
+}
+
+// Refresh is a job with its time.
+type Refresh struct {
+	Job domain.ProfileRefreshJob
+	At  time.Time
 }
 
 // Open makes an empty store.
@@ -70,6 +77,14 @@ func wantKind(t *testing.T, err error, kind domain.Kind, code domain.Code) {
 	if !errors.Is(err, kind) || !domain.HasCode(err, code) {
 		t.Errorf("got %v, want %s %s", err, kind, code)
 	}
+}
+
+// text is the text, or nothing.
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
 }
 
 func must(t *testing.T, err error) {

@@ -262,7 +262,9 @@ func queueDelivery(t *testing.T, s InboxStore) {
 	ctx := background(t)
 	wantKind(t, s.Queue.EnqueueWebhookDelivery(ctx, "msg_1"), domain.Internal, domain.CodeInternal)
 	boom := errors.New("boom")
-	err := s.Tx.WithinTx(ctx, func(ctx context.Context) error { return errors.Join(s.Queue.EnqueueWebhookDelivery(ctx, "msg_1"), boom) })
+	err := s.Tx.WithinTx(ctx, func(ctx context.Context) error {
+		return errors.Join(s.Queue.EnqueueWebhookDelivery(ctx, "msg_1"), boom)
+	})
 	if !errors.Is(err, boom) {
 		t.Error(err)
 	}

@@ -37,6 +37,13 @@ func stores(t *testing.T, url string, conn *pgx.Conn) storetest.Stores {
 		},
 		Events: func(t *testing.T) []domain.AuditEvent { return events(t, conn) },
 		Counts: func(t *testing.T) (int, int, int) { return counts(t, conn) },
+		Refreshes: func(t *testing.T) []storetest.Refresh {
+			rows, err := conn.Query(within(t), "SELECT args, scheduled_at FROM river_job WHERE kind = $1 ORDER BY id", domain.ProfileRefreshJob{}.Kind())
+			must(t, err)
+			list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[storetest.Refresh])
+			must(t, err)
+			return list
+		},
 	}
 }
 
@@ -54,5 +61,7 @@ func events(t *testing.T, conn *pgx.Conn) []domain.AuditEvent {
 }
 
 func TestPorts(t *testing.T) { storetest.Ports(t, openStores) }
+
+func TestMirror(t *testing.T) { storetest.Mirror(t, openStores) }
 
 func TestProfiles(t *testing.T) { storetest.Profiles(t, openStores) }

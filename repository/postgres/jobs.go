@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverdatabasesql"
@@ -21,6 +22,10 @@ import (
 // months, at the retry policy's hour between two. That Clerk is away is no such
 // answer and uses up no attempt.
 const clerkDeletionAttempts = 2000
+
+// refreshAttempts is how often a look at Clerk's record is tried that fails for
+// another reason than that something is away. A reconciliation looks as well.
+const refreshAttempts = 10
 
 // webhookDeliveryAttempts is how often a delivery is tried that cannot be applied:
 // about a day, at the retry policy's two seconds that double to an hour. That the
@@ -50,6 +55,12 @@ func NewJobQueue(db *DB) (*JobQueue, error) {
 // committed. Outside of one it is an error.
 func (q *JobQueue) EnqueueClerkDeletion(ctx context.Context, id string) error {
 	return q.insert(ctx, domain.ClerkDeletionJob{ID: id}, &river.InsertOpts{MaxAttempts: clerkDeletionAttempts})
+}
+
+// EnqueueProfileRefresh has the job run at that moment or soon after, once the
+// transaction of ctx is committed. Outside of one it is an error.
+func (q *JobQueue) EnqueueProfileRefresh(ctx context.Context, job domain.ProfileRefreshJob, at time.Time) error {
+	return q.insert(ctx, job, &river.InsertOpts{MaxAttempts: refreshAttempts, ScheduledAt: at})
 }
 
 // EnqueueWebhookDelivery has the delivery applied once the transaction of ctx is

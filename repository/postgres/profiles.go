@@ -97,11 +97,12 @@ func (s *Profiles) Delete(ctx context.Context, id string) error {
 	return translate(ctx, s.db.conn(ctx).Where("id = ?", id).Delete(&domain.Profile{}).Error)
 }
 
-// Update writes the named fields (their JSON names), updated_at and version
-// where the stored version is p.Version-1, and reads the row back into p.
-// Errors: handle-taken; kind Conflict when that version is gone.
+// Update writes the named fields (their JSON names), updated_at, version and how
+// the profile follows Clerk where the stored version is p.Version-1, and reads the
+// row back into p. Errors: handle-taken; kind Conflict when that version is gone.
 func (s *Profiles) Update(ctx context.Context, p *domain.Profile, changed []string) error {
-	columns := map[string]any{"version": p.Version, "updated_at": p.UpdatedAt}
+	columns := mirrorColumns(p)
+	columns["version"], columns["updated_at"] = p.Version, p.UpdatedAt
 	for _, name := range changed {
 		value, err := profileColumn(p, name)
 		if err != nil {
@@ -122,12 +123,38 @@ func (s *Profiles) Update(ctx context.Context, p *domain.Profile, changed []stri
 	return nil
 }
 
+// SaveMirror writes how the profile follows Clerk, and the handle, where the
+// stored version is p.Version. Errors: handle-taken; kind Conflict when that version is gone.
+func (s *Profiles) SaveMirror(ctx context.Context, p *domain.Profile) error {
+	columns := mirrorColumns(p)
+	columns["handle"] = p.Handle
+	res := s.db.conn(ctx).Model(&domain.Profile{}).Where("id = ? AND version = ?", p.ID, p.Version).Updates(columns)
+	if res.Error != nil {
+		return translate(ctx, res.Error)
+	}
+	if res.RowsAffected == 0 {
+		return errConflict
+	}
+	return nil
+}
+
+func mirrorColumns(p *domain.Profile) map[string]any {
+	return map[string]any{
+		"clerk_updated_at": p.ClerkUpdatedAt, "clerk_mark": p.Mirror.Newest, "handle_seed": p.Mirror.HandleSeed,
+		"display_name_seed": p.Mirror.DisplayNameSeed, "clerk_suspended": p.Mirror.Suspended, "admin_suspended_until": p.Mirror.AdminUntil,
+	}
+}
+
 // profileColumn gives the value of a column that Update may write. A map is
 // needed because GORM skips the zero fields of a struct and so clears nothing.
 func profileColumn(p *domain.Profile, name string) (any, error) {
 	switch name {
 	case "handle":
 		return p.Handle, nil
+	case "email":
+		return p.Email, nil
+	case "avatar_url":
+		return p.AvatarURL, nil
 	case "display_name":
 		return p.DisplayName, nil
 	case "bio":

@@ -21,6 +21,7 @@ var (
 	_ usecase.UnitOfWork         = (*postgres.DB)(nil)
 	_ usecase.Probe              = (*postgres.DB)(nil)
 	_ usecase.ProfileStore       = (*postgres.Profiles)(nil)
+	_ usecase.ProfileMirror      = (*postgres.Profiles)(nil)
 	_ usecase.ProfileFinder      = (*postgres.Profiles)(nil)
 	_ usecase.PreferencesStore   = (*postgres.Preferences)(nil)
 	_ usecase.AuditLog           = (*postgres.AuditLog)(nil)
@@ -95,8 +96,13 @@ func eventually(t *testing.T, what string, holds func() bool) {
 }
 
 func deps(db *postgres.DB) usecase.ProfilesDeps {
+	queue, err := postgres.NewJobQueue(db)
+	if err != nil { // it asks nobody
+		panic(err)
+	}
 	return usecase.ProfilesDeps{
-		Tx: db, Profiles: postgres.NewProfiles(db), Finder: postgres.NewProfiles(db), Eraser: postgres.NewProfiles(db), Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db),
+		Tx: db, Profiles: postgres.NewProfiles(db), Finder: postgres.NewProfiles(db), Eraser: postgres.NewProfiles(db),
+		Mirror: postgres.NewProfiles(db), Queue: queue, Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db),
 		Reservations: postgres.NewHandleReservations(db), Identities: postgres.NewIdentities(db), Responses: postgres.NewIdempotency(db), Deliveries: postgres.NewWebhookDeliveries(db),
 		Clock: storetest.NewClock(), Hashes: storetest.Hashes,
 	}

@@ -17,15 +17,11 @@ import (
 // newJobs wires the background work: what puts jobs into the queue, what works
 // them, and what each of them does.
 func newJobs(
-	ctx context.Context, s *config.Settings, log *slog.Logger, db *postgres.DB, migrator *postgres.Migrator, registry prometheus.Registerer,
-	stores usecase.ProfilesDeps,
+	ctx context.Context, s *config.Settings, log *slog.Logger, db *postgres.DB, queue *postgres.JobQueue,
+	migrator *postgres.Migrator, registry prometheus.Registerer, stores usecase.ProfilesDeps,
 ) (background, error) {
 	clock := systemClock{}
 	users, err := clerk.NewUsers(clerk.UsersOptions{APIURL: s.ClerkAPIURL, SecretKey: s.ClerkSecretKey.Reveal(), Clock: clock})
-	if err != nil {
-		return background{}, err
-	}
-	queue, err := postgres.NewJobQueue(db)
 	if err != nil {
 		return background{}, err
 	}
@@ -35,7 +31,7 @@ func newJobs(
 	})
 	deliveries := postgres.NewWebhookDeliveries(db)
 	inbox := usecase.NewInbox(usecase.InboxDeps{
-		Tx: db, Deliveries: deliveries, Subjects: deliveries, Queue: queue, Identities: stores.Identities, Mirror: usecase.NewMirror(stores),
+		Tx: db, Deliveries: deliveries, Queue: queue, Identities: stores.Identities, Mirror: usecase.NewMirror(stores),
 		Sealer: sealerOf(s), Hashes: stores.Hashes, Clock: clock, Observer: ops.NewInbox(registry, log),
 	})
 	purge := usecase.NewPurge(clock, // one line for each kind of rows that end by themselves

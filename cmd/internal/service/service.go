@@ -72,9 +72,14 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	}
 
 	// Use cases.
+	queue, err := postgres.NewJobQueue(db)
+	if err != nil {
+		return err
+	}
 	responses := postgres.NewIdempotency(db)
 	stores := usecase.ProfilesDeps{
 		Tx: db, Profiles: postgres.NewProfiles(db), Finder: postgres.NewProfiles(db), Eraser: postgres.NewProfiles(db),
+		Mirror: postgres.NewProfiles(db), Queue: queue,
 		Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db), Reservations: postgres.NewHandleReservations(db),
 		Identities: postgres.NewIdentities(db), Responses: responses, Deliveries: postgres.NewWebhookDeliveries(db), Clock: clock, Hashes: hashes, Cursors: domain.NewCursors(sealerOf(s)),
 	}
@@ -84,7 +89,7 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	})
 
 	// Background jobs.
-	work, err := newJobs(ctx, s, log, db, migrator, registry, stores)
+	work, err := newJobs(ctx, s, log, db, queue, migrator, registry, stores)
 	if err != nil {
 		return err
 	}

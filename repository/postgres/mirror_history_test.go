@@ -1,0 +1,249 @@
+package postgres_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/profile-api/profile-api/domain"
+	"github.com/profile-api/profile-api/internal/storetest"
+	"github.com/profile-api/profile-api/repository/postgres"
+	"github.com/profile-api/profile-api/usecase"
+)
+
+// replica is one process's use cases on the shared database.
+type replica struct {
+	mirror   *usecase.Mirror
+	profiles *usecase.Profiles
+	erasure  *usecase.Erasure
+	stores   usecase.ProfilesDeps
+}
+
+func newReplica(t *testing.T, url string) replica {
+	t.Helper()
+	db := openDB(t, postgres.Options{URL: url, AcquireTimeout: 20 * time.Second})
+	d := deps(db)
+	return replica{usecase.NewMirror(d), usecase.NewProfiles(d), usecase.NewErasure(usecase.ErasureDeps{
+		ProfilesDeps: d,
+		Clerk: usecase.NewClerkDeletion(usecase.ClerkDeletionDeps{
+			Tx: db, Deletions: postgres.NewClerkDeletions(db), Queue: d.Queue, Users: nil, Sealer: storetest.Sealer, Clock: d.Clock, // no job is run here
+		}),
+	}), d}
+}
+
+// history is what happens to one person, in no order.
+type history struct {
+	id       string
+	own      string             // what the person's handles begin with
+	states   []domain.ClerkUser // what Clerk tells, maybe several of one millisecond
+	requests int
+	edits    []domain.ProfilePatch
+	gone     bool // deleted at Clerk
+	erased   bool // erased here
+}
+
+// drawHistory draws one. Usernames are the person's own, so that what is free
+// depends on nobody else.
+func drawHistory(t *rapid.T) history {
+	h := history{id: newClerkID(), requests: rapid.IntRange(0, 2).Draw(t, "requests")}
+	own := strings.ToLower(strings.TrimPrefix(h.id, "user_"))[:20]
+	h.own = own
+	maybe := func(name string, values ...string) *string {
+		v := rapid.SampledFrom(append(values, "")).Draw(t, name)
+		if v == "" {
+			return nil
+		}
+		return &v
+	}
+	for range rapid.IntRange(1, 5).Draw(t, "states") {
+		u := domain.ClerkUser{
+			ID: h.id, UpdatedAt: storetest.Now.Add(time.Duration(rapid.IntRange(0, 5).Draw(t, "second")) * time.Second),
+			Email: maybe("email", "a@example.org", "b@example.org"), AvatarURL: maybe("avatar", "https://img.example/a", "https://img.example/b"),
+			DisplayName: maybe("name", "Ada", "Grace"), Suspended: rapid.IntRange(0, 3).Draw(t, "suspended") == 0,
+		}
+		if name := maybe("username", own+"_a", own+"_b", "admin", "no"); name != nil {
+			u.Username = *name
+		}
+		h.states = append(h.states, u)
+	}
+	if rapid.Bool().Draw(t, "edits the name") {
+		h.edits = append(h.edits, domain.ProfilePatch{DisplayName: domain.Some("Edited here")})
+	}
+	if rapid.Bool().Draw(t, "edits the handle") {
+		h.edits = append(h.edits, domain.ProfilePatch{Handle: domain.Some(own + "_edited")})
+	}
+	h.gone = rapid.IntRange(0, 3).Draw(t, "gone") == 0
+	h.erased = rapid.IntRange(0, 3).Draw(t, "erased") == 0
+	return h
+}
+
+// expected is the profile that the states make when they come in their order.
+func (h history) expected() *domain.Profile {
+	p := domain.NewProfile(h.id, "drawn", storetest.Now)
+	states := slices.Clone(h.states)
+	slices.SortStableFunc(states, func(a, b domain.ClerkUser) int { return a.UpdatedAt.Compare(b.UpdatedAt) })
+	for _, u := range states {
+		p.ApplyClerk(u, domain.FromWebhook, p.ProposedHandle(u, domain.FromWebhook), storetest.Now)
+	}
+	return p
+}
+
+// play does it all at once on two replicas, some of it twice and in random order.
+// It gives the names of the fields whose edit was accepted.
+func (h history) play(t *testing.T, replicas []replica) (edited map[string]bool) {
+	var mu sync.Mutex
+	edited = map[string]bool{}
+	var steps []func(r replica) error
+	for _, u := range h.states {
+		for range 1 + rand.N(2) {
+			steps = append(steps, func(r replica) error {
+				_, err := r.mirror.Apply(within(t), u, domain.FromWebhook)
+				return err
+			})
+		}
+	}
+	for range h.requests {
+		steps = append(steps, func(r replica) error {
+			_, err := r.profiles.Resolve(within(t), caller(h.id))
+			return refused(err)
+		})
+	}
+	for _, patch := range h.edits {
+		steps = append(steps, func(r replica) error {
+			p, err := r.profiles.UpdateOwn(within(t), caller(h.id), patch, domain.IfMatch{})
+			mu.Lock()
+			defer mu.Unlock()
+			edited["handle"] = edited["handle"] || err == nil && p.Handle == patch.Handle.Value
+			edited["display_name"] = edited["display_name"] || err == nil && patch.DisplayName.Set
+			return refused(err)
+		})
+	}
+	if h.gone {
+		steps = append(steps, func(r replica) error {
+			_, err := r.mirror.Remove(within(t), h.id, domain.ActorClerk)
+			return err
+		})
+	}
+	if h.erased {
+		steps = append(steps, func(r replica) error { return refused(eraseOwn(t, r, h.id)) })
+	}
+	rand.Shuffle(len(steps), func(i, j int) { steps[i], steps[j] = steps[j], steps[i] })
+	var wg sync.WaitGroup
+	for i, step := range steps {
+		wg.Go(func() {
+			if err := step(replicas[i%len(replicas)]); err != nil {
+				t.Errorf("a step failed: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	return edited
+}
+
+func eraseOwn(t *testing.T, r replica, id string) error {
+	age := time.Minute
+	c := caller(id)
+	c.FactorAge, c.IssuedAt = &age, storetest.Now
+	if _, err := r.profiles.Resolve(within(t), c); err != nil { // the access layer's part
+		return err
+	}
+	_, err := r.erasure.EraseOwn(within(t), c, domain.IfMatch{})
+	return err
+}
+
+// refused makes nothing of what a person may be told in the middle of it all.
+func refused(err error) error {
+	if domain.HasCode(err, domain.CodeAccountErased) || domain.HasCode(err, domain.CodeAccountSuspended) {
+		return nil
+	}
+	return err
+}
+
+// Whatever the order, the number and the simultaneity of states, requests,
+// edits, a deletion at Clerk and an erasure: the end is the one of the right order.
+func TestHistoriesEndAlike(t *testing.T) {
+	url := migrated(t)
+	conn := asker(t, url)
+	t.Cleanup(func() { noDeadlocks(t, conn) })
+	replicas := []replica{newReplica(t, url), newReplica(t, url)}
+	ends := map[string]int{}
+	rapid.Check(t, func(rt *rapid.T) {
+		h := drawHistory(rt)
+		edited := h.play(t, replicas)
+		p, err := replicas[0].stores.Profiles.ByClerkID(within(t), h.id)
+		switch {
+		case errors.Is(err, domain.NotFound):
+			ends["gone"]++
+			if !h.gone && !h.erased {
+				rt.Fatal("the profile is gone")
+			}
+		case err != nil:
+			rt.Fatal(err)
+		case h.gone:
+			rt.Fatal("the person is gone at Clerk and here is still a profile")
+		default:
+			ends["there"]++
+			h.compare(rt, p, edited)
+		}
+		h.wantSettled(t, rt, replicas[1], p)
+		var trail string
+		must(t, conn.QueryRow(within(t), `SELECT count(*) FILTER (WHERE action = 'profile.created') || ' ' || count(*) FILTER (WHERE action = 'profile.erased') FROM audit_events`).Scan(&trail))
+		var created, erased int
+		if _, err := fmt.Sscan(trail, &created, &erased); err != nil || created-erased != ask[int](t, conn, "SELECT count(*) FROM profiles") {
+			rt.Fatalf("the trail tells of %s", trail)
+		}
+	})
+	if ends["gone"] < 10 || ends["there"] < 10 {
+		t.Errorf("the histories ended so: %v", ends)
+	}
+}
+
+func (h history) compare(rt *rapid.T, p *domain.Profile, edited map[string]bool) {
+	want := h.expected()
+	if fmt.Sprint(deref(p.Email), deref(p.AvatarURL), p.Mirror.Suspended, p.Status) != fmt.Sprint(deref(want.Email), deref(want.AvatarURL), want.Mirror.Suspended, want.Status) {
+		rt.Fatalf("mirrored is\n%s %s %v %s\nwant\n%s %s %v %s", deref(p.Email), deref(p.AvatarURL), p.Mirror.Suspended, p.Status,
+			deref(want.Email), deref(want.AvatarURL), want.Mirror.Suspended, want.Status)
+	}
+	name, handle := deref(want.DisplayName), want.Handle
+	if edited["display_name"] {
+		name = "Edited here"
+	}
+	if edited["handle"] {
+		handle = h.own + "_edited"
+	} else if handle == "drawn" && len(p.Handle) == 21 {
+		handle = p.Handle
+	}
+	if deref(p.DisplayName) != name || p.Handle != handle {
+		rt.Fatalf("the name is %q, the handle %q; want %q, %q", deref(p.DisplayName), p.Handle, name, handle)
+	}
+}
+
+// wantSettled tells Clerk's states once more: nothing moves, and nobody comes back.
+func (h history) wantSettled(t *testing.T, rt *rapid.T, r replica, before *domain.Profile) {
+	for _, i := range rand.Perm(len(h.states)) {
+		if _, err := r.mirror.Apply(within(t), h.states[i], domain.FromWebhook); err != nil {
+			rt.Fatal(err)
+		}
+	}
+	after, err := r.stores.Profiles.ByClerkID(within(t), h.id)
+	switch {
+	case before == nil && !errors.Is(err, domain.NotFound):
+		rt.Fatalf("the person is back: %v", err)
+	case before != nil && (err != nil || after.Version != before.Version):
+		rt.Fatalf("the same states again made version %d of %d: %v", after.Version, before.Version, err)
+	}
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return "<nil>"
+	}
+	return *s
+}

@@ -61,6 +61,7 @@ var notExported = map[string]string{
 	"profiles.clerk_mark":             "a hash of what is shown",
 	"profiles.handle_seed":            "the same",
 	"profiles.display_name_seed":      "the same",
+	"webhook_deliveries.*":            "what Clerk holds and has told us of, sealed until it is applied and then cleared: the profile shows it",
 	"idempotency_keys.key_hash":       "of the admin who asked, keyed",
 	"idempotency_keys.request_hash":   "of what the admin sent, keyed",
 }

@@ -187,6 +187,7 @@ func newWorld(t *testing.T, change ...func(*Deps)) *world {
 		MaxBodyBytes: 65536, RequestTimeout: liveness, AdminRequestTimeout: 2 * liveness, RateLimitAdminBypass: true,
 		DocsEnabled: true, SecurityContact: "mailto:security@example.com",
 	}
+	w.deps.Inbox, w.deps.WebhookSecrets = w.inbox(t, stores, log), webhookSecrets()
 	for _, c := range change {
 		c(&w.deps)
 	}

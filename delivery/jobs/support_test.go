@@ -87,13 +87,17 @@ func (w *world) deletions(t *testing.T, sealer domain.Sealer) *usecase.ClerkDele
 }
 
 // work starts a process's jobs, until the test ends.
-func (w *world) work(t *testing.T, deletion *usecase.ClerkDeletion) *postgres.JobRunner {
+func (w *world) work(t *testing.T, deletion *usecase.ClerkDeletion, change ...func(*jobs.Deps)) *postgres.JobRunner {
 	t.Helper()
-	set := jobs.New(jobs.Deps{
+	deps := jobs.Deps{
 		ClerkDeletion: deletion, Clock: systemClock{}, Registry: w.registry, Log: w.logger(),
 		Purge:   usecase.NewPurge(systemClock{}, usecase.PurgeTask{Name: "reservations", Rows: postgres.NewHandleReservations(w.db)}),
 		Backoff: jobs.Backoff{First: 50 * time.Millisecond, Last: 100 * time.Millisecond},
-	})
+	}
+	for _, c := range change {
+		c(&deps)
+	}
+	set := jobs.New(deps)
 	m, err := w.db.Migrator()
 	must(t, err)
 	r, err := postgres.NewJobRunner(t.Context(), w.db, postgres.JobRunnerOptions{

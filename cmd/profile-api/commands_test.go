@@ -45,6 +45,8 @@ func TestCommandsThatNeedNothing(t *testing.T) {
 	}
 	for _, args := range [][]string{
 		{}, {"nonsense"}, {"serve", "now"}, {"migrate"}, {"migrate", "sideways"}, {"migrate", "up", "2"},
+		{"webhooks"}, {"webhooks", "list", "x"}, {"webhooks", "list", "--state"},
+		{"webhooks", "list", "--state", "lost"}, {"webhooks", "replay"}, {"webhooks", "replay", "--all"}, {"webhooks", "replay", "--dead", "msg_1"}, {"webhooks", "drop"},
 		{"config", "--yaml"}, {"healthcheck", "x"}, {"version", "x"}, {"Serve"}, {"--version"},
 	} {
 		r := command(t, nil, args...)
@@ -96,7 +98,7 @@ func TestFaultySettingsStopEveryCommand(t *testing.T) {
 	parallel(t)
 	database := reachable(t, testservers.Database(t))
 	s, variables, secrets := faulty(database)
-	for _, args := range [][]string{{"serve"}, {"config"}, {"migrate", "up"}, {"healthcheck"}} {
+	for _, args := range [][]string{{"serve"}, {"config"}, {"migrate", "up"}, {"healthcheck"}, {"webhooks", "list"}, {"webhooks", "replay", "msg_1"}} {
 		r := command(t, s, args...)
 		if r.status != 1 {
 			t.Errorf("%v with faulty settings: status %d, want 1", args, r.status)

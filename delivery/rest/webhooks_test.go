@@ -234,7 +234,7 @@ func TestWithoutASecretThereIsNoRoute(t *testing.T) {
 // mustRequest is a signed request past the document, which knows the route.
 func mustRequest(t *testing.T, change with) *http.Request {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), "POST", webhookPath, strings.NewReader(`{}`))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, webhookPath, strings.NewReader(`{}`))
 	must(t, err)
 	r.RemoteAddr = "192.0.2.1:1"
 	change(r)

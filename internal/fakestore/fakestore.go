@@ -68,7 +68,8 @@ func New() *Store {
 func (s *Store) Deps(clock usecase.Clock, hashes domain.Pseudonymizer) usecase.ProfilesDeps {
 	return usecase.ProfilesDeps{
 		Tx: s, Profiles: Profiles{s}, Finder: Profiles{s}, Eraser: Profiles{s}, Mirror: Profiles{s}, Preferences: Preferences{s}, Audit: AuditLog{s},
-		Reservations: HandleReservations{s}, Identities: Identities{s}, Responses: Idempotency{s}, Queue: JobQueue{s}, Deliveries: WebhookDeliveries{s}, Clock: clock, Hashes: hashes,
+		Reservations: HandleReservations{s}, Identities: Identities{s}, Responses: Idempotency{s}, Queue: JobQueue{s},
+		Deliveries: WebhookDeliveries{s}, Clock: clock, Hashes: hashes,
 	}
 }
 

@@ -184,7 +184,8 @@ func (s InboxStore) wantUntouched(t *testing.T, id string) {
 func listDeliveries(t *testing.T, s InboxStore) {
 	ctx := background(t)
 	one, two := delivery(t, "msg_1", "user_1", Now), delivery(t, "msg_2", "user_1", Now.Add(time.Second))
-	dead, done := delivery(t, "msg_3", "user_1", Now.Add(time.Minute)).Dead("x", true, Now), delivery(t, "msg_0", "user_1", Now).Settled(domain.WebhookApplied, "y", Now)
+	dead := delivery(t, "msg_3", "user_1", Now.Add(time.Minute)).Dead("x", true, Now)
+	done := delivery(t, "msg_0", "user_1", Now).Settled(domain.WebhookApplied, "y", Now)
 	s.put(t, one, two, dead, done)
 	for _, d := range []*domain.WebhookDelivery{&one, &two, &dead} {
 		d.SealedData = nil

@@ -32,3 +32,13 @@ func Header(tb testing.TB, secret, id string, at time.Time, body []byte) http.He
 		"Svix-Id": {id}, "Svix-Timestamp": {strconv.FormatInt(at.Unix(), 10)}, "Svix-Signature": {signature},
 	}
 }
+
+// Accepts tells whether the library takes these headers with the body, now.
+func Accepts(tb testing.TB, secret, id, timestamp, signatures string, body []byte) bool {
+	tb.Helper()
+	verifier, err := svix.NewWebhook(secret)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return verifier.Verify(body, http.Header{"Svix-Id": {id}, "Svix-Timestamp": {timestamp}, "Svix-Signature": {signatures}}) == nil
+}

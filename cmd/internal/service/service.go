@@ -81,7 +81,8 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 		Tx: db, Profiles: postgres.NewProfiles(db), Finder: postgres.NewProfiles(db), Eraser: postgres.NewProfiles(db),
 		Mirror: postgres.NewProfiles(db), Queue: queue,
 		Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db), Reservations: postgres.NewHandleReservations(db),
-		Identities: postgres.NewIdentities(db), Responses: responses, Deliveries: postgres.NewWebhookDeliveries(db), Clock: clock, Hashes: hashes, Cursors: domain.NewCursors(sealerOf(s)),
+		Identities: postgres.NewIdentities(db), Responses: responses, Deliveries: postgres.NewWebhookDeliveries(db),
+		Clock: clock, Hashes: hashes, Cursors: domain.NewCursors(sealerOf(s)),
 	}
 	health := usecase.NewHealth(usecase.HealthDeps{
 		Database: db, Cache: limiter, Migrations: migrator, Disk: disk.Meter{Path: s.DiskPath},

@@ -17,7 +17,7 @@ func TestParseWebhookEvent(t *testing.T) {
 	for body, want := range map[string]domain.WebhookType{
 		`{"type":"user.created","data":{}}`:                                      domain.WebhookUserCreated,
 		`{"type":"user.updated","data":{"id":1}}`:                                domain.WebhookUserUpdated,
-		"\n{\"data\":{\"deleted\":true},\"x\":[1],\"type\":\"user.deleted\"}\n":              domain.WebhookUserDeleted,
+		"\n{\"data\":{\"deleted\":true},\"x\":[1],\"type\":\"user.deleted\"}\n":  domain.WebhookUserDeleted,
 		`{"type":"session.created"}`:                                             domain.WebhookOther,
 		`{"type":"user.createdAtLeastOnce","data":[]}`:                           domain.WebhookOther,
 		`{"type":"User.created"}`:                                                domain.WebhookOther,

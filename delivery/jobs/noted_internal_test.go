@@ -30,6 +30,7 @@ func TestFailedRunsAreNoted(t *testing.T) {
 		"failed, and not noted":              {err: internal, note: errors.New("x"), noted: retried, ends: retried},
 		"failed for the last time":           {err: internal, attempt: 5, noted: discarded, ends: discarded},
 		"the last word could not be noted":   {err: internal, attempt: 5, note: errors.New("x"), noted: discarded, ends: snoozed},
+		"too long, for the last time":        {err: context.DeadlineExceeded, attempt: 5, ctx: late, noted: discarded, ends: discarded},
 		"away":                               {err: domain.UnavailableError(nil, 0), noted: snoozed, ends: snoozed},
 		"interrupted by the process's end":   {err: context.Canceled, ctx: ended(errors.New("stop")), ends: snoozed},
 		"cancelled by an operator":           {err: context.Canceled, ctx: ended(river.ErrJobCancelledRemotely), noted: cancelled, ends: cancelled},
@@ -66,6 +67,11 @@ func TestFailedRunsAreNoted(t *testing.T) {
 			}
 		})
 	}
+}
+
+// late is the context of a run whose time is over; the note has a time of its own.
+func late(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithDeadline(ctx, time.Unix(0, 0))
 }
 
 // countedAs is the one outcome that was counted.

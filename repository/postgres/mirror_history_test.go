@@ -205,6 +205,44 @@ func TestHistoriesEndAlike(t *testing.T) {
 	}
 }
 
+// A hundred first requests on two replicas, and Clerk's delivery that the person
+// was created twenty times among them: one profile, and nobody fails.
+func TestFirstRequestsAgainstDeliveries(t *testing.T) {
+	url := migrated(t)
+	conn := asker(t, url)
+	t.Cleanup(func() { noDeadlocks(t, conn) })
+	replicas := []replica{newReplica(t, url), newReplica(t, url)}
+	const rounds = 5
+	for round := range rounds {
+		u := domain.ClerkUser{ID: newClerkID(), UpdatedAt: storetest.Now, Username: fmt.Sprintf("racer_%d", round)}
+		start := make(chan struct{})
+		var wg sync.WaitGroup
+		for i := range 120 {
+			wg.Go(func() {
+				<-start
+				r, err := replicas[i%2], error(nil)
+				if i%6 == 0 {
+					_, err = r.mirror.Apply(within(t), u, domain.FromWebhook)
+				} else {
+					_, err = r.profiles.Resolve(within(t), caller(u.ID))
+				}
+				if err != nil {
+					t.Errorf("%d: %v", i, err)
+				}
+			})
+		}
+		close(start)
+		wg.Wait()
+		if p, err := replicas[0].stores.Profiles.ByClerkID(within(t), u.ID); err != nil || p.Handle != u.Username {
+			t.Errorf("round %d: %+v, %v", round, p, err)
+		}
+	}
+	if p, pr, created := ask[int](t, conn, "SELECT count(*) FROM profiles"), ask[int](t, conn, "SELECT count(*) FROM preferences"),
+		ask[int](t, conn, "SELECT count(*) FROM audit_events WHERE action = 'profile.created'"); p != rounds || pr != rounds || created != rounds {
+		t.Errorf("%d profiles, %d preferences, %d creations; want %d each", p, pr, created, rounds)
+	}
+}
+
 func (h history) compare(rt *rapid.T, p *domain.Profile, edited map[string]bool) {
 	want := h.expected()
 	if fmt.Sprint(deref(p.Email), deref(p.AvatarURL), p.Mirror.Suspended, p.Status) != fmt.Sprint(deref(want.Email), deref(want.AvatarURL), want.Mirror.Suspended, want.Status) {

@@ -38,12 +38,15 @@ func TestDefaultsAreThoseOfTheContract(t *testing.T) {
 		ShutdownDrainDelay:         5 * time.Second,
 		ShutdownTimeout:            30 * time.Second,
 		MaxBodyBytes:               65536,
+		EventsStreamMaxLen:         100000,
 		RateLimitUser:              Rate{100, time.Minute},
 		RateLimitIP:                Rate{100, time.Minute},
 		RateLimitGlobal:            Rate{10000, time.Minute},
 		RateLimitAdminBypass:       true,
 		DiskPath:                   "/",
 		DiskMinFreePercent:         10,
+		ReconcileInterval:          6 * time.Hour,
+		ReconcileMaxErasePercent:   20,
 		LogLevel:                   slog.LevelInfo,
 		LogFormat:                  LogJSON,
 		SecurityContact:            "mailto:security@api.acme.dev",
@@ -81,7 +84,8 @@ func TestEveryVariableIsReadFromTheEnvironment(t *testing.T) {
 		"ADMIN_REQUEST_TIMEOUT": "8s", "SHUTDOWN_DRAIN_DELAY": "0s", "SHUTDOWN_TIMEOUT": "9s", "MAX_BODY_BYTES": "10",
 		"RATE_LIMIT_USER": "off", "RATE_LIMIT_IP": "5/s", "RATE_LIMIT_GLOBAL": "9/2m", "RATE_LIMIT_ADMIN_BYPASS": "false",
 		"DISK_PATH": "/data", "DISK_MIN_FREE_PERCENT": "12", "LOG_LEVEL": "warn", "LOG_FORMAT": "text", "DOCS_ENABLED": "false",
-		"SECURITY_CONTACT": "https://acme.dev/report",
+		"SECURITY_CONTACT": "https://acme.dev/report", "EVENTS_WEBHOOK_URLS": "https://a.dev/hook?token=x, http://b.dev", "EVENTS_WEBHOOK_SECRET": "whsec_AAECAw==",
+		"EVENTS_STREAM": "profiles:events", "EVENTS_STREAM_MAXLEN": "11", "RECONCILE_INTERVAL": "0s", "RECONCILE_MAX_ERASE_PERCENT": "3",
 	}
 	for _, entry := range Reference() {
 		if _, ok := given[entry.Variable]; !ok {
@@ -120,8 +124,14 @@ func TestEveryVariableIsReadFromTheEnvironment(t *testing.T) {
 		"docs":      {s.DocsEnabled, false},
 		"contact":   {s.SecurityContact, "https://acme.dev/report"},
 		"debug":     {s.Debug, true},
+		"every":     {s.ReconcileInterval, time.Duration(0)},
+		"erase":     {s.ReconcileMaxErasePercent, 3},
 		"sentry":    {s.SentryEnabled(), false},
 		"redis":     {s.RedisURL().Reveal(), "redis://cache"},
+		"endpoint":  {s.EventsWebhookURLs[1].Reveal(), "http://b.dev"},
+		"signing":   {s.EventsWebhookSecret[0].Reveal(), "whsec_AAECAw=="},
+		"stream":    {s.EventsStream, "profiles:events"},
+		"kept":      {s.EventsStreamMaxLen, int64(11)},
 	}
 	for name, pair := range checks {
 		if !reflect.DeepEqual(pair[0], pair[1]) {
@@ -286,9 +296,10 @@ func TestSecretFiles(t *testing.T) {
 		if !entry.File {
 			continue
 		}
-		value := with(production(), "CLERK_JWT_KEY", rsaPEM(t, 2048), "CLERK_WEBHOOK_SECRET", "whsec_AAEC,whsec_BAUG", "SECRET_KEY_FALLBACKS", otherKey)[entry.Variable]
-		path := writeFile(t, "value", value+"\n")
-		s := mustLoad(t, with(without(production(), entry.Variable), entry.Variable+"_FILE", path))
+		full := with(production(), "CLERK_JWT_KEY", rsaPEM(t, 2048), "CLERK_WEBHOOK_SECRET", "whsec_AAEC,whsec_BAUG", "SECRET_KEY_FALLBACKS", otherKey,
+			"EVENTS_WEBHOOK_URLS", "https://a.dev/hook", "EVENTS_WEBHOOK_SECRET", "whsec_AAEC")
+		path := writeFile(t, "value", full[entry.Variable]+"\n")
+		s := mustLoad(t, with(without(full, entry.Variable), entry.Variable+"_FILE", path))
 		if s.origins[entry.Variable].Source != SourceSecretFile {
 			t.Errorf("%s_FILE is not read", entry.Variable)
 		}

@@ -94,9 +94,10 @@ func TestASecretIsMaskedHoweverItIsPrinted(t *testing.T) {
 // secretValues are the values that must never show, in settings where every secret is set.
 func fullSettings(t *testing.T) (*Settings, []string) {
 	t.Helper()
-	env := with(production(), "SECRET_KEY_FALLBACKS", otherKey, "CLERK_WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+	env := with(production(), "SECRET_KEY_FALLBACKS", otherKey, "CLERK_WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+		"EVENTS_WEBHOOK_URLS", "https://hooks.acme.dev/T0kenOfAnEndpoint", "EVENTS_WEBHOOK_SECRET", "whsec_QnV0VGhpc09uZUlzT2Z0ZW5TaG93bkFzV2VsbA==")
 	return mustLoad(t, env), []string{
-		goodKey, otherKey, "sk_live_Jq8ZtVb3Kx0RwYp5", "MfKQ9r8GKYqr", "Tr0ub4dorX9", "V4lkeyPw77", "d3adb33fk3y",
+		goodKey, otherKey, "sk_live_Jq8ZtVb3Kx0RwYp5", "MfKQ9r8GKYqr", "Tr0ub4dorX9", "V4lkeyPw77", "d3adb33fk3y", "T0kenOfAnEndpoint", "QnV0VGhpc09uZU",
 	}
 }
 
@@ -135,7 +136,7 @@ func TestDescribe(t *testing.T) {
 		lines[line.Variable] = line
 	}
 	for variable, want := range map[string]string{
-		"SECRET_KEY": mask, "SECRET_KEY_FALLBACKS": mask, "CLERK_WEBHOOK_SECRET": mask, "CLERK_JWT_KEY": "", "CLERK_ISSUER": "https://clerk.acme.dev",
+		"SECRET_KEY": mask, "SECRET_KEY_FALLBACKS": mask, "CLERK_WEBHOOK_SECRET": mask, "EVENTS_WEBHOOK_URLS": mask, "EVENTS_WEBHOOK_SECRET": mask, "CLERK_JWT_KEY": "", "CLERK_ISSUER": "https://clerk.acme.dev",
 		"DATABASE_URL": "postgres://[redacted]@db.acme.dev", "VALKEY_URL": "rediss://[redacted]@cache.acme.dev", "SENTRY_DSN": "https://[redacted]@sentry.acme.dev",
 		"DB_CONN_MAX_LIFETIME": "10m", "RATE_LIMIT_GLOBAL": "10000/1m", "LOG_LEVEL": "info", "DEBUG": "false", "TRUSTED_PROXIES": "",
 		"ALLOWED_HOSTS": "api.acme.dev", "ENVIRONMENT": "production", "MAX_BODY_BYTES": "65536",

@@ -71,6 +71,11 @@ type Settings struct {
 	MigrateOnStart             bool          `env:"MIGRATE_ON_START" default:"false" rule:"true or false; whether serve applies pending migrations"`
 	ValkeyURL                  Secret        `env:"VALKEY_URL" alias:"REDIS_URL" need:"always" secret:"true" rule:"redis://, rediss://, valkey:// or valkeys:// with a host and at most a database number; REDIS_URL is another name"`
 
+	EventsWebhookURLs   []Secret `env:"EVENTS_WEBHOOK_URLS" secret:"true" rule:"comma-separated URLs, at most 10, that events are posted to; https, and outside production or on loopback http; no user, no fragment, none twice"`
+	EventsWebhookSecret []Secret `env:"EVENTS_WEBHOOK_SECRET" secret:"true" rule:"comma-separated, each whsec_ and base64; every event is signed with each; required with EVENTS_WEBHOOK_URLS"`
+	EventsStream        string   `env:"EVENTS_STREAM" rule:"name of a Valkey stream that events are added to; 1 to 200 visible ASCII characters"`
+	EventsStreamMaxLen  int64    `env:"EVENTS_STREAM_MAXLEN" default:"100000" min:"1" max:"1000000000" rule:"events that the stream keeps, about"`
+
 	SentryDSN Secret `env:"SENTRY_DSN" need:"production" secret:"true" rule:"https://PUBLIC_KEY@HOST/PROJECT, or the word disabled"`
 
 	AllowedHosts       []string       `env:"ALLOWED_HOSTS" need:"production" rule:"comma-separated hosts or .suffix; no scheme, no path; a port does not count; production refuses *"`
@@ -89,6 +94,9 @@ type Settings struct {
 	RateLimitIP          Rate `env:"RATE_LIMIT_IP" default:"100/1m" rule:"quota/period per client address, such as 100/1m; neither may be zero; off only outside production"`
 	RateLimitGlobal      Rate `env:"RATE_LIMIT_GLOBAL" default:"10000/1m" rule:"quota/period of everybody together, such as 10000/1m; neither may be zero; off only outside production"`
 	RateLimitAdminBypass bool `env:"RATE_LIMIT_ADMIN_BYPASS" default:"true" rule:"true or false; whether admins are exempt"`
+
+	ReconcileInterval        time.Duration `env:"RECONCILE_INTERVAL" default:"6h" min:"0s" max:"720h" rule:"time between two walks of the periodic job through Clerk's users; at least 1m, or 0s for no such job"`
+	ReconcileMaxErasePercent int           `env:"RECONCILE_MAX_ERASE_PERCENT" default:"20" min:"0" max:"100" rule:"largest share of all profiles that one such walk erases because their people are gone at Clerk; beyond it, nobody without --force"`
 
 	DiskPath           string     `env:"DISK_PATH" default:"/" rule:"absolute path on the disk that /health watches"`
 	DiskMinFreePercent int        `env:"DISK_MIN_FREE_PERCENT" default:"10" min:"0" max:"100" rule:"/health is unhealthy below it and degraded below twice it"`

@@ -33,6 +33,7 @@ func check(s *Settings, unread Faults) Faults {
 	c.secretKeys()
 	c.clerk()
 	c.stores()
+	c.events()
 	c.network()
 	c.rates()
 	return c.faults
@@ -122,6 +123,9 @@ func (c *checker) general() {
 	}
 	if s.LogFormat != LogJSON && s.LogFormat != LogText {
 		c.fault("LOG_FORMAT", "must be json or text")
+	}
+	if every := s.ReconcileInterval; every > 0 && every < time.Minute {
+		c.fault("RECONCILE_INTERVAL", "must be 1m or longer, or 0s for no periodic job; not %s", formatDuration(every))
 	}
 	if c.readable("DB_MAX_OPEN_CONNS") && s.DBMaxOpenConns > 0 && s.DBMaxIdleConns > s.DBMaxOpenConns {
 		c.fault("DB_MAX_IDLE_CONNS", "must be at most DB_MAX_OPEN_CONNS, which is %d", s.DBMaxOpenConns)

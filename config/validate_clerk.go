@@ -24,14 +24,20 @@ func (c *checker) clerk() {
 		}
 	}
 	for i, secret := range c.s.ClerkWebhookSecret {
-		encoded, ok := strings.CutPrefix(secret.Reveal(), "whsec_")
-		if decoded, err := base64.StdEncoding.Strict().DecodeString(encoded); !ok || err != nil || len(decoded) == 0 {
+		if !validWebhookSecret(secret.Reveal()) {
 			c.fault("CLERK_WEBHOOK_SECRET", "must be whsec_ and base64 (place %d of the list)", i+1)
 		}
 	}
 	if len(c.s.ClerkRoleClaim) > 200 || !rolePath.MatchString(c.s.ClerkRoleClaim) {
 		c.fault("CLERK_ROLE_CLAIM", "must be names of letters, digits, _ and - joined by dots, such as metadata.role%s", echo(c.s.ClerkRoleClaim))
 	}
+}
+
+// validWebhookSecret accepts what Standard Webhooks has: whsec_ and base64.
+func validWebhookSecret(secret string) bool {
+	encoded, ok := strings.CutPrefix(secret, "whsec_")
+	decoded, err := base64.StdEncoding.Strict().DecodeString(encoded)
+	return ok && err == nil && len(decoded) > 0
 }
 
 var (

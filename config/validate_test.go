@@ -117,6 +117,10 @@ func TestRulesInProduction(t *testing.T) {
 		bad("LOG_FORMAT", "JSON", "logfmt"),
 		good("DISK_PATH", "/", "/var/lib/data"),
 		bad("DISK_PATH", "data", "./data", "/da\x01ta"),
+		good("RECONCILE_INTERVAL", "0s", "1m", "6h", "720h"),
+		bad("RECONCILE_INTERVAL", "1s", "59.999s", "-1m", "721h", "6", "off"),
+		good("RECONCILE_MAX_ERASE_PERCENT", "0", "20", "100"),
+		bad("RECONCILE_MAX_ERASE_PERCENT", "-1", "101", "20%", "0.5"),
 		good("DISK_MIN_FREE_PERCENT", "0", "1", "100"),
 		bad("DISK_MIN_FREE_PERCENT", "-1", "101", "10%", "1.5"),
 	)

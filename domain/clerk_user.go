@@ -183,7 +183,7 @@ const (
 // webhooks, then by content, so that of two that are different and of the same
 // millisecond the same one wins everywhere. It is compared as text.
 func (u ClerkUser) mark(from MirrorSource) string {
-	content, err := json.Marshal([]any{u.Email, u.AvatarURL, u.DisplayName, u.Username, u.Suspended})
+	content, err := json.Marshal([]any{u.Email, u.AvatarURL, u.DisplayName, u.Username, u.Suspended, u.LockoutEndsIn > 0})
 	if err != nil { // strings and booleans
 		panic("domain: " + err.Error())
 	}

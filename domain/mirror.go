@@ -51,6 +51,14 @@ func (p *Profile) Follows(u ClerkUser, from MirrorSource) bool {
 // Knows tells whether this very state is the newest that came.
 func (p *Profile) Knows(u ClerkUser, from MirrorSource) bool { return u.mark(from) == p.Mirror.Newest }
 
+// TiesWith tells whether Clerk's API has said something else of the very moment
+// that the state, which a webhook brought, is of.
+func (p *Profile) TiesWith(u ClerkUser) bool {
+	ours, api := p.Mirror.Newest, u.mark(FromAPI)
+	fromAPI := len(u.instant()) + len("-1")
+	return len(ours) == len(api) && ours[:fromAPI] == api[:fromAPI] && ours != api
+}
+
 // ApplyClerk takes over a state of the person at Clerk. The handle is what
 // [Profile.ProposedHandle] gave, when it is free, else empty. It returns the JSON
 // names of the fields that changed, with version and times as of [Profile.Apply],

@@ -104,7 +104,7 @@ func (s *Admin) change(
 		if action == domain.ActionProfileReactivated && p.SuspendedAt(now) { // by Clerk
 			action = domain.ActionProfileUpdated
 		}
-		return s.deps.Audit.Append(ctx, domain.AdminAuditEvent(action, p.ID, caller.Unnamed(p.ClerkUserID), s.deps.Hashes, changed, p.UpdatedAt))
+		return s.deps.record(ctx, domain.AdminAuditEvent(action, p.ID, caller.Unnamed(p.ClerkUserID), s.deps.Hashes, changed, p.UpdatedAt), p)
 	})
 	if err != nil {
 		return nil, err

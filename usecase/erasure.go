@@ -99,7 +99,7 @@ func (s *Erasure) erase(
 			return err
 		}
 		done = Erased{ProfileID: p.ID, At: e.OccurredAt}
-		return s.deps.Audit.Append(ctx, e)
+		return s.deps.record(ctx, e, p)
 	})
 	return done, err
 }
@@ -121,8 +121,12 @@ func (d ProfilesDeps) remove(ctx context.Context, p *domain.Profile, now time.Ti
 	return d.forget(ctx, p.ClerkUserID, now)
 }
 
-// forget leaves the mark of an erasure, once.
+// forget leaves the mark of an erasure, once, and clears what Clerk has told of
+// the person and nobody has applied yet.
 func (d ProfilesDeps) forget(ctx context.Context, clerkUserID string, now time.Time) error {
+	if err := d.Deliveries.Forget(ctx, domain.WebhookSubjectHashes(d.Hashes, clerkUserID), now); err != nil {
+		return err
+	}
 	erased, err := d.erased(ctx, clerkUserID)
 	if err != nil || erased { // maybe under an older key
 		return err

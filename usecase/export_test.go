@@ -14,7 +14,7 @@ import (
 // is told why. What an export holds is tested in delivery/rest.
 func TestAnExportThatAnErasureOvertakes(t *testing.T) {
 	s := fakestore.New()
-	export := usecase.NewExport(s.Deps(storetest.NewClock(), storetest.Hashes))
+	export := usecase.NewExport(s.Deps(storetest.NewClock(), storetest.Hashes), storetest.Sealer)
 	var failure *domain.Error
 	_, err := export.Own(t.Context(), storetest.Profile("gone_by_now"))
 	if !errors.As(err, &failure) || failure.Code() != domain.CodeAccountErased {

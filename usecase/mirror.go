@@ -3,7 +3,6 @@ package usecase
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/profile-api/profile-api/domain"
@@ -29,8 +28,12 @@ const (
 	MirrorErased    MirrorOutcome = "erased"    // the person was erased, and stays so
 )
 
-// lockoutGrace is how much later than the end of a lockout Clerk is asked whether it has ended.
-const lockoutGrace = 5 * time.Second
+const (
+	// lockoutGrace is how much later than the end of a lockout Clerk is asked whether it has ended.
+	lockoutGrace = 5 * time.Second
+	// lockoutPause is how long Clerk is not asked at most: the end may be brought forward.
+	lockoutPause = time.Hour
+)
 
 // Apply takes over a state of a person at Clerk, and creates the profile when
 // there is none. It joins the transaction of ctx. Locks are taken in the order of
@@ -107,38 +110,62 @@ func (s *Mirror) follow(ctx context.Context, p *domain.Profile, u domain.ClerkUs
 	if err != nil {
 		return "", err
 	}
-	now, oldHandle, stale := s.deps.Clock.Now(), p.Handle, !p.Follows(u, from) && !p.Knows(u, from)
+	now, oldHandle := s.deps.Clock.Now(), p.Handle
+	follows, known := p.Follows(u, from), p.Knows(u, from)
 	changed, store := p.ApplyClerk(u, from, handle, now)
+	if len(changed) > 0 {
+		err = s.deps.write(ctx, p, changed, oldHandle, now)
+	} else if store {
+		err = s.deps.Mirror.SaveMirror(ctx, p)
+	}
+	if err != nil {
+		return "", err
+	}
+	if len(changed) > 0 {
+		e := domain.BackgroundAuditEvent(domain.ActionOfMirror(p, changed, now), actorOf(from), p.ID, changed, p.UpdatedAt)
+		if err := s.deps.record(ctx, e, p); err != nil {
+			return "", err
+		}
+	}
+	if err := s.ask(ctx, p, u, follows); err != nil {
+		return "", err
+	}
 	switch {
 	case len(changed) > 0:
-		if err := s.deps.write(ctx, p, changed, oldHandle, now); err != nil {
-			return "", err
-		}
-		action := domain.ActionOfMirror(p, changed, now)
-		if err := s.deps.Audit.Append(ctx, domain.BackgroundAuditEvent(action, actorOf(from), p.ID, changed, p.UpdatedAt)); err != nil {
-			return "", err
-		}
-		if !slices.Contains(changed, "status") {
-			return MirrorUpdated, nil
-		}
-		return MirrorUpdated, s.lookAgain(ctx, p, u)
-	case store:
-		if err := s.deps.Mirror.SaveMirror(ctx, p); err != nil {
-			return "", err
-		}
+		return MirrorUpdated, nil
+	case follows || known:
+		return MirrorUnchanged, nil
 	}
-	if stale {
-		return MirrorStale, nil
-	}
-	return MirrorUnchanged, nil
+	return MirrorStale, nil
 }
 
-// lookAgain has Clerk asked when a lockout is over: that Clerk tells nobody.
-func (s *Mirror) lookAgain(ctx context.Context, p *domain.Profile, u domain.ClerkUser) error {
-	if u.LockoutEndsIn == 0 {
+// ask has Clerk asked about what its states do not tell: when a lockout is over,
+// and which came later where a webhook and the API differ about one moment.
+func (s *Mirror) ask(ctx context.Context, p *domain.Profile, u domain.ClerkUser, follows bool) error {
+	if follows {
+		return s.lookAgain(ctx, p, u)
+	}
+	if !p.TiesWith(u) {
 		return nil
 	}
-	return s.deps.Queue.EnqueueProfileRefresh(ctx, domain.ProfileRefreshJob{ID: p.ID, Always: true}, s.deps.Clock.Now().Add(u.LockoutEndsIn+lockoutGrace))
+	return s.deps.Queue.EnqueueProfileRefresh(ctx, domain.ProfileRefreshJob{ID: p.ID, Reason: domain.RefreshTie}, s.deps.Clock.Now())
+}
+
+// lookAgain has Clerk asked when a lockout must be over: that Clerk tells nobody.
+func (s *Mirror) lookAgain(ctx context.Context, p *domain.Profile, u domain.ClerkUser) error {
+	wait := lockoutWait(u)
+	if wait == 0 {
+		return nil
+	}
+	return s.deps.Queue.EnqueueProfileRefresh(ctx, domain.ProfileRefreshJob{ID: p.ID, Reason: domain.RefreshLockout}, s.deps.Clock.Now().Add(wait))
+}
+
+// lockoutWait is how long to wait before Clerk is asked about a lockout; zero for none.
+func lockoutWait(u domain.ClerkUser) time.Duration {
+	if u.LockoutEndsIn == 0 {
+		return 0
+	}
+	return min(u.LockoutEndsIn+lockoutGrace, lockoutPause)
 }
 
 // freeHandle is the handle that the state proposes and nobody else has, else
@@ -184,7 +211,7 @@ func (s *Mirror) Remove(ctx context.Context, clerkUserID string, actor domain.Ac
 			return err
 		}
 		removed = true
-		return s.deps.Audit.Append(ctx, domain.BackgroundAuditEvent(domain.ActionProfileErased, actor, p.ID, nil, now))
+		return s.deps.record(ctx, domain.BackgroundAuditEvent(domain.ActionProfileErased, actor, p.ID, nil, now), p)
 	})
 	return removed, err
 }

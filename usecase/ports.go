@@ -179,6 +179,72 @@ type JobQueue interface {
 	EnqueueClerkDeletion(ctx context.Context, id string) error
 	// EnqueueProfileRefresh has the job run at that moment or soon after.
 	EnqueueProfileRefresh(ctx context.Context, job domain.ProfileRefreshJob, at time.Time) error
+	EnqueueWebhookDelivery(ctx context.Context, id string) error
+}
+
+// WebhookDeliveries is the inbox of Clerk's webhooks.
+type WebhookDeliveries interface {
+	// Receive stores a delivery, or replaces one of the same id that has failed or
+	// is dead. Of any other it changes nothing: false, and no error. It waits for a
+	// transaction that is about to decide that.
+	Receive(ctx context.Context, d domain.WebhookDelivery) (bool, error)
+	// Find returns an error of kind [domain.NotFound] when there is no such row.
+	Find(ctx context.Context, id string) (domain.WebhookDelivery, error)
+	// Update writes how far the delivery has come, when the row is in one of the
+	// states and was received when d was: false, and no error, when it is not.
+	Update(ctx context.Context, d domain.WebhookDelivery, from ...domain.WebhookState) (bool, error)
+	// List gives up to limit deliveries in the states, those received last first,
+	// without their data.
+	List(ctx context.Context, states []domain.WebhookState, limit int) ([]domain.WebhookDelivery, error)
+	// Orphans gives up to limit deliveries that a job should apply, that nobody has
+	// touched since then, and for which there is no unfinished job.
+	Orphans(ctx context.Context, since time.Time, limit int) ([]domain.WebhookDelivery, error)
+}
+
+// SubjectDeliveries are the deliveries that tell of somebody.
+type SubjectDeliveries interface {
+	// OfSubject lists those that hold data and have one of the hashes, those
+	// received last first.
+	OfSubject(ctx context.Context, subjectHashes []string) ([]domain.WebhookDelivery, error)
+	// Forget clears the data of all that have one of the hashes: nothing of them
+	// will be applied any more.
+	Forget(ctx context.Context, subjectHashes []string, at time.Time) error
+}
+
+// InboxObserver hears what becomes of deliveries, for metrics and logs. It is
+// called after the commit.
+type InboxObserver interface {
+	// Delivery tells of one that is stored; id and reason are empty for one that is not.
+	Delivery(ctx context.Context, id string, t domain.WebhookType, o domain.WebhookOutcome, reason string)
+	// Lag is how old the state was that has just been applied.
+	Lag(d time.Duration)
+}
+
+// EventOutbox takes events for other services. It joins the transaction of ctx, so
+// that the event exists exactly when the change does, and refuses to work without one.
+type EventOutbox interface {
+	Append(ctx context.Context, e domain.Event) error
+}
+
+// EventQueue is the outbox as those see it who bring its events to the sinks.
+type EventQueue interface {
+	// Claim gives events that are due for a sink, of each profile the oldest alone,
+	// in no order. Nobody else gets them until the claim ends.
+	Claim(ctx context.Context, c domain.EventClaim) ([]domain.PendingEvent, error)
+	// Delivered forgets an event, and Failed puts it off with the reason, which
+	// anybody may read. Neither touches an event that was claimed anew meanwhile.
+	Delivered(ctx context.Context, e domain.PendingEvent) error
+	Failed(ctx context.Context, e domain.PendingEvent, reason string, again time.Time) error
+	// Left counts, up to [domain.MaxCountedEvents], the events for sinks that are
+	// configured no more.
+	Left(ctx context.Context) (int64, error)
+}
+
+// EventSink is one place that events are brought to. Deliver returns nil when the
+// event was taken, and ends with ctx. The message of its [domain.Error] says why
+// not, without any address or answer; it may tell the time to wait.
+type EventSink interface {
+	Deliver(ctx context.Context, e domain.PendingEvent) error
 }
 
 // ClerkUsers is what we ask of Clerk about its users.
@@ -193,4 +259,57 @@ type ClerkUsers interface {
 // tells how many it removed.
 type Purger interface {
 	PurgeExpired(ctx context.Context, at time.Time, limit int) (int, error)
+}
+
+// ClerkDirectory is what we ask of Clerk about whom it knows. Errors of both:
+// kind [domain.Unavailable], with the time to wait, when Clerk should be asked
+// again later; kind [domain.Internal] for an answer that waiting does not mend.
+// No error's text holds an id or a value.
+type ClerkDirectory interface {
+	// User gives a person as Clerk has it now. Errors: kind [domain.NotFound] only
+	// when Clerk itself says that it knows nobody of that id; kind [domain.Invalid]
+	// when what it says of the person cannot be read.
+	User(ctx context.Context, clerkUserID string) (domain.ClerkUser, error)
+	// Users gives up to limit (1 to 500) people behind the offset, the oldest
+	// first; none when there are no more.
+	Users(ctx context.Context, offset, limit int) ([]domain.ListedClerkUser, error)
+}
+
+// ReconcileRuns keeps the runs of the reconciliation.
+type ReconcileRuns interface {
+	// Unfinished and LastFinished return an error of kind [domain.NotFound] when
+	// there is none. An abandoned run counts as neither.
+	Unfinished(ctx context.Context) (domain.Reconciliation, error)
+	LastFinished(ctx context.Context) (domain.Reconciliation, error)
+	// Begin writes a new run and abandons an unfinished one.
+	Begin(ctx context.Context, r domain.Reconciliation) error
+	// Save writes how far an unfinished run has come, or its end. Error: kind
+	// [domain.Conflict] when it has ended already.
+	Save(ctx context.Context, r domain.Reconciliation) error
+	// WatchedSince is the now of its first call ever.
+	WatchedSince(ctx context.Context, now time.Time) (time.Time, error)
+}
+
+// ReconcileLease lets one process at a time work on a run.
+type ReconcileLease interface {
+	// Take makes the owner the only one at work for that long from now on, also
+	// when it was already; false when somebody else is.
+	Take(ctx context.Context, owner string, hold time.Duration) (bool, error)
+	// Release ends it early. Of somebody else it ends nothing.
+	Release(ctx context.Context, owner string) error
+}
+
+// ReconcilePeople is what a run asks about profiles.
+type ReconcilePeople interface {
+	// Mirrored gives those of the people who have a profile, in no order.
+	Mirrored(ctx context.Context, clerkUserIDs []string) ([]domain.MirroredProfile, error)
+	// MarkSeen notes for the run those of them who have one; twice is once. The
+	// Purger removes the notes of runs that have ended.
+	MarkSeen(ctx context.Context, runID string, clerkUserIDs []string) error
+	// CountUnseen counts the profiles that are older than the run and not noted
+	// for it, and all profiles.
+	CountUnseen(ctx context.Context, r domain.Reconciliation) (unseen, all int, err error)
+	// Unseen lists up to limit of those by id, behind that id.
+	Unseen(ctx context.Context, r domain.Reconciliation, after string, limit int) ([]domain.MirroredProfile, error)
+	Purger
 }

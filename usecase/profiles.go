@@ -19,9 +19,11 @@ type ProfilesDeps struct {
 	Mirror       ProfileMirror
 	Preferences  PreferencesStore
 	Audit        AuditLog
+	Events       EventOutbox
 	Reservations HandleReservations
 	Identities   IdentityRegister
 	Responses    StoredResponses
+	Deliveries   SubjectDeliveries
 	Queue        JobQueue
 	Clock        Clock
 	Hashes       domain.Pseudonymizer
@@ -138,7 +140,7 @@ func (s *Profiles) updateExisting(ctx context.Context, caller domain.Caller, pat
 		if err := s.deps.write(ctx, p, changed, oldHandle, now); err != nil {
 			return err
 		}
-		return s.deps.Audit.Append(ctx, domain.OwnAuditEvent(domain.ActionProfileUpdated, p.ID, caller, s.deps.Hashes, changed, p.UpdatedAt))
+		return s.deps.record(ctx, domain.OwnAuditEvent(domain.ActionProfileUpdated, p.ID, caller, s.deps.Hashes, changed, p.UpdatedAt), p)
 	})
 	if err != nil {
 		return nil, err

@@ -27,7 +27,7 @@ func TestProfiles(t *testing.T) {
 // A failure of any step comes out as it is and leaves nothing behind.
 func TestProvisioningIsAllOrNothing(t *testing.T) {
 	broken := errors.New("broken")
-	steps := []string{"profiles.by_clerk_id", "identities.lock", "identities.erased", "profiles.insert", "preferences.insert", "audit.append", "commit"}
+	steps := []string{"profiles.by_clerk_id", "identities.lock", "identities.erased", "profiles.insert", "preferences.insert", "audit.append", "outbox.append", "commit"}
 	for _, step := range steps {
 		s := fakestore.New()
 		failing := true
@@ -44,6 +44,9 @@ func TestProvisioningIsAllOrNothing(t *testing.T) {
 		if p, pr, e := s.Counts(); p+pr+e != 0 {
 			t.Errorf("%s: left %d profiles, %d preferences, %d events", step, p, pr, e)
 		}
+		if list := s.PendingEvents(); len(list) != 0 {
+			t.Errorf("%s: left %v in the outbox", step, list)
+		}
 		failing = false
 		if _, err := profiles.Resolve(t.Context(), storetest.Caller("user_1")); err != nil {
 			t.Errorf("%s: afterwards %v", step, err)
@@ -53,7 +56,7 @@ func TestProvisioningIsAllOrNothing(t *testing.T) {
 
 func TestUpdateIsAllOrNothing(t *testing.T) {
 	broken := errors.New("broken")
-	steps := []string{"profiles.by_clerk_id_for_update", "reservations.lock", "profiles.update", "reservations.held", "reservations.reserve", "audit.append", "commit"}
+	steps := []string{"profiles.by_clerk_id_for_update", "reservations.lock", "profiles.update", "reservations.held", "reservations.reserve", "audit.append", "outbox.append", "commit"}
 	for _, step := range steps {
 		s := fakestore.New()
 		profiles := usecase.NewProfiles(s.Deps(storetest.NewClock(), storetest.Hashes))
@@ -73,7 +76,7 @@ func TestUpdateIsAllOrNothing(t *testing.T) {
 		}
 		s.Fail = nil
 		after, err := profiles.Resolve(t.Context(), storetest.Caller("user_1"))
-		if err != nil || after.Handle != before.Handle || after.Version != 1 || len(s.Events()) != 1 {
+		if err != nil || after.Handle != before.Handle || after.Version != 1 || len(s.Events()) != 1 || len(s.PendingEvents()) != 1 {
 			t.Errorf("%s: left %+v, %d events, %v", step, after, len(s.Events()), err)
 		}
 	}

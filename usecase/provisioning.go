@@ -3,6 +3,7 @@ package usecase
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/profile-api/profile-api/domain"
 )
@@ -10,6 +11,10 @@ import (
 // handleAttempts bounds how often a taken random handle is drawn anew. With 80
 // random bits the second draw is never needed; more misses are a broken generator.
 const handleAttempts = 8
+
+// webhookPatience is how long a profile made by a first request waits for Clerk's
+// webhook to fill it, before a job asks Clerk.
+const webhookPatience = 2 * time.Second
 
 // provisionOnce lets the first requests of one person that come at once to this
 // replica share one transaction: a front end opens with a burst of them, and each on
@@ -54,7 +59,11 @@ func (s *Profiles) provision(ctx context.Context, caller domain.Caller) (*domain
 		if p, created, err = s.insertProfile(ctx, caller.UserID); err != nil || !created {
 			return err
 		}
-		return s.deps.welcome(ctx, p, domain.OwnAuditEvent(domain.ActionProfileCreated, p.ID, caller, s.deps.Hashes, nil, p.CreatedAt))
+		err = s.deps.welcome(ctx, p, domain.OwnAuditEvent(domain.ActionProfileCreated, p.ID, caller, s.deps.Hashes, nil, p.CreatedAt))
+		if err != nil {
+			return err
+		}
+		return s.deps.Queue.EnqueueProfileRefresh(ctx, domain.ProfileRefreshJob{ID: p.ID}, p.CreatedAt.Add(webhookPatience))
 	})
 	if err != nil {
 		return nil, err
@@ -67,7 +76,7 @@ func (d ProfilesDeps) welcome(ctx context.Context, p *domain.Profile, created do
 	if err := d.Preferences.Insert(ctx, domain.DefaultPreferences(p.ID, p.CreatedAt)); err != nil {
 		return err
 	}
-	return d.Audit.Append(ctx, created)
+	return d.record(ctx, created, p)
 }
 
 // insertProfile tells whether it created the profile that it returns.

@@ -45,7 +45,9 @@ func TestCommandsThatNeedNothing(t *testing.T) {
 	}
 	for _, args := range [][]string{
 		{}, {"nonsense"}, {"serve", "now"}, {"migrate"}, {"migrate", "sideways"}, {"migrate", "up", "2"},
-		{"config", "--yaml"}, {"healthcheck", "x"}, {"version", "x"}, {"Serve"}, {"--version"},
+		{"config", "--yaml"}, {"healthcheck", "x"}, {"version", "x"}, {"Serve"}, {"reconcile", "now"}, {"reconcile", "--dry"}, {"--version"},
+		{"webhooks"}, {"webhooks", "list", "x"}, {"webhooks", "list", "--state"},
+		{"webhooks", "list", "--state", "lost"}, {"webhooks", "replay"}, {"webhooks", "replay", "--all"}, {"webhooks", "replay", "--dead", "msg_1"}, {"webhooks", "drop"},
 	} {
 		r := command(t, nil, args...)
 		if r.status != 2 || r.stdout != "" || !strings.Contains(r.stderr, "profile-api serve") {
@@ -96,7 +98,7 @@ func TestFaultySettingsStopEveryCommand(t *testing.T) {
 	parallel(t)
 	database := reachable(t, testservers.Database(t))
 	s, variables, secrets := faulty(database)
-	for _, args := range [][]string{{"serve"}, {"config"}, {"migrate", "up"}, {"healthcheck"}} {
+	for _, args := range [][]string{{"serve"}, {"config"}, {"migrate", "up"}, {"healthcheck"}, {"webhooks", "list"}, {"webhooks", "replay", "msg_1"}} {
 		r := command(t, s, args...)
 		if r.status != 1 {
 			t.Errorf("%v with faulty settings: status %d, want 1", args, r.status)

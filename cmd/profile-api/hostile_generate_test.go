@@ -61,7 +61,7 @@ func (h *hostile) target(method string) string {
 	path := pick(h, "/v1/profiles/me", "/v1/profiles/me", "/v1/profiles/me", "/v1/profiles/somebody_1", "/v1/profiles/", "/v1/profiles", "/health",
 		"/health/ready", "/health/live", "/problems/not-found", "/v1/admin/profiles", "/v1/handles/x", "/metrics", "/debug/pprof/", "/", "*", "",
 		"/v1/profiles/me/preferences", "/v1/profiles/me/activity", "/v1/profiles/me/export", "/v1/handles/"+canary, "/v1/admin/audit-events",
-		"/v1/admin/profiles/"+canary, "/v1/admin/profiles/"+canary+"/suspend", "/v1/admin/profiles/00000000-0000-7000-8000-000000000000/reactivate")
+		"/v1/webhooks/clerk", "/v1/admin/profiles/"+canary, "/v1/admin/profiles/"+canary+"/suspend", "/v1/admin/profiles/00000000-0000-7000-8000-000000000000/reactivate")
 	if method == "PATCH" && h.often(85) {
 		path = "/v1/profiles/me"
 	} else if h.often(50) {
@@ -113,6 +113,9 @@ func (h *hostile) headers(b *strings.Builder) {
 	}
 	if h.often(5) {
 		line(pick(h, "Expect", "Upgrade", "Transfer-Encoding", "Content-Encoding", "TE", "Range", "Idempotency-Key"), pick(h, "100-continue", "h2c", "gzip", "chunked, chunked", "identity", canary, "bytes=0-"))
+	}
+	if h.often(5) {
+		line(pick(h, "Svix-Id", "Svix-Timestamp", "Svix-Signature", "Webhook-Id"), pick(h, canary, "1772366400", "v1,"+canary, "", strings.Repeat("s", 300)))
 	}
 	if h.often(3) {
 		b.WriteString(pick(h, "X-No-Colon-"+canary+"\r\n", " folded: "+canary+"\r\n", ": empty\r\n", "X-Big: "+strings.Repeat("b", 60<<10)+"\r\n", "X-Nul: a\x00b\r\n", "X Y: z\r\n"))

@@ -228,14 +228,18 @@ var (
 var fixed = map[string]*regexp.Regexp{
 	"method": regexp.MustCompile(`^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|CONNECT|TRACE|OTHER)$`),
 	"route": regexp.MustCompile(`^(/health(/ready|/live)?|/v1/profiles(/me(/preferences|/activity|/export)?|/\{handle\})?|/v1/handles/\{handle\}|` +
-		`/v1/admin/(profiles(/\{id\}(/suspend|/reactivate)?)?|audit-events)|/problems/\{code\}|/docs(/\*)?|/openapi\.(yaml|json)|/\.well-known/security\.txt|unmatched)$`),
-	"status":     regexp.MustCompile(`^[1-5][0-9][0-9]$`),
-	"le":         regexp.MustCompile(`^([0-9.e+-]+|\+Inf)$`),
-	"policy":     regexp.MustCompile(`^(user|ip|global)$`),
-	"outcome":    regexp.MustCompile(`^(ok|malformed|algorithm|type|category|unknown_key|signature|expired|not_yet_valid|issuer|authorized_party|audience|claims|pending|unavailable|allowed|refused|bypassed|allowed_local|refused_local|completed|retried|snoozed|discarded|cancelled)$`),
-	"kind":       regexp.MustCompile(`^(clerk_deletion|purge)$`),
+		`/v1/webhooks/clerk|/v1/admin/(profiles(/\{id\}(/suspend|/reactivate)?)?|audit-events)|/problems/\{code\}|/docs(/\*)?|/openapi\.(yaml|json)|/\.well-known/security\.txt|unmatched)$`),
+	"status": regexp.MustCompile(`^[1-5][0-9][0-9]$`),
+	"le":     regexp.MustCompile(`^([0-9.e+-]+|\+Inf)$`),
+	"policy": regexp.MustCompile(`^(user|ip|global)$`),
+	"outcome": regexp.MustCompile(`^(ok|malformed|algorithm|type|category|unknown_key|signature|expired|not_yet_valid|issuer|authorized_party|audience|claims|pending|unavailable|` +
+		`allowed|refused|bypassed|allowed_local|refused_local|completed|retried|snoozed|discarded|cancelled|` +
+		`created|updated|unchanged|stale|skipped|unreadable|failed|erased|received|known|rejected|applied|ignored|dead|delivered)$`),
+	"kind":       regexp.MustCompile(`^(clerk_deletion|purge|reconcile|webhook_delivery|profile_refresh)$`),
+	"type":       regexp.MustCompile(`^(user\.(created|updated|deleted)|other)$`),
+	"sink":       regexp.MustCompile(`^(stream|http_([1-9]|10))$`),
 	"dependency": regexp.MustCompile(`^(database|cache|clerk)$`),
-	"state":      regexp.MustCompile(`^(in_use|idle|connecting|available|pending|retryable|running|scheduled)$`),
+	"state":      regexp.MustCompile(`^(in_use|idle|connecting|available|pending|retryable|running|scheduled|received|failed|dead)$`),
 	"version":    regexp.MustCompile(`^go[0-9.]+`),
 	"quantile":   regexp.MustCompile(`^[0-9.]+$`),
 }

@@ -23,6 +23,13 @@ const usage = `profile-api: user profiles behind Clerk sign-in
 
   profile-api serve                    run the server
   profile-api migrate up|down|status   change or show the schema; down goes back one step
+  profile-api webhooks list [--state STATE] [--json]
+                                       show Clerk's deliveries: received, failed, applied, ignored or dead
+  profile-api webhooks replay ID...    apply deliveries again; --dead: all that are dead
+  profile-api reconcile [--dry-run] [--force] [--json]
+                                       walk through Clerk's users and repair missing, stale and vanished profiles;
+                                       --dry-run changes nothing, --force erases however many have vanished;
+                                       run again it goes on where it broke off; exit 0 when all are in step
   profile-api config [--json]          show each setting with its source, secrets masked; exit 1 on a fault
   profile-api healthcheck              ask the local server's /health/live; exit 0 when it lives
   profile-api version                  version, commit and Go version
@@ -59,6 +66,10 @@ func run(ctx context.Context, args []string) error {
 		return serve(ctx)
 	case command == "migrate" && len(rest) == 1:
 		return migrate(ctx, os.Stdout, rest[0])
+	case command == "webhooks":
+		return webhooks(ctx, os.Stdout, rest)
+	case command == "reconcile":
+		return reconcile(ctx, os.Stdout, rest)
 	case command == "config":
 		return showConfig(os.Stdout, rest)
 	case command == "healthcheck" && len(rest) == 0:

@@ -15,6 +15,7 @@ import (
 
 	"github.com/profile-api/profile-api/internal/clerkstandin"
 	"github.com/profile-api/profile-api/internal/process"
+	"github.com/profile-api/profile-api/internal/testhooks"
 	"github.com/profile-api/profile-api/internal/testservers"
 )
 
@@ -52,7 +53,7 @@ func production(database, valkey, clerkAPI string) settings {
 	return settings{
 		"ENVIRONMENT": "production", "SECRET_KEY": signingKey, "SENTRY_DSN": "disabled",
 		"CLERK_SECRET_KEY": clerkKey, "CLERK_PUBLISHABLE_KEY": clerkstandin.LivePublishableKey(clerkHost),
-		"CLERK_AUTHORIZED_PARTIES": frontEnd, "CLERK_API_URL": clerkAPI,
+		"CLERK_AUTHORIZED_PARTIES": frontEnd, "CLERK_API_URL": clerkAPI, "CLERK_WEBHOOK_SECRET": testhooks.Secret,
 		"DATABASE_URL": database, "VALKEY_URL": valkey,
 		"ALLOWED_HOSTS": "127.0.0.1,localhost", "HTTP_ADDR": "127.0.0.1:0", "OPS_ADDR": "127.0.0.1:0",
 		"RATE_LIMIT_USER": "1000000/1m", "RATE_LIMIT_IP": "1000000/1m", "RATE_LIMIT_GLOBAL": "10000000/1m",

@@ -28,9 +28,12 @@ func dial(addr string) (*wire, error) {
 	return &wire{conn, bufio.NewReader(conn)}, nil
 }
 
-// read reads one answer to its end. closing tells that the server asks for no more on this connection.
+// read reads one answer to its end, past an interim one (RFC 9110, section 15.2). closing tells that the server asks for no more on this connection.
 func (w *wire) read(method string) (r reply, closing bool, err error) {
 	res, err := http.ReadResponse(w.r, &http.Request{Method: method})
+	if err == nil && res.StatusCode == http.StatusContinue {
+		res, err = http.ReadResponse(w.r, &http.Request{Method: method})
+	}
 	if err != nil {
 		return reply{}, true, err
 	}

@@ -20,12 +20,17 @@ const (
 	purgeEvery    = 10 * time.Minute
 	purgeTimeout  = time.Minute // what is left then goes in the next round
 	purgeAttempts = 3           // the next round comes anyway
+
+	periodicPriority = 4 // after everything that somebody waits for
 )
 
 // Deps is what the jobs need. All fields but Backoff are required.
 type Deps struct {
 	ClerkDeletion *usecase.ClerkDeletion
+	Inbox         *usecase.Inbox
+	Refresh       *usecase.Refresh
 	Purge         *usecase.Purge
+	Reconcile     Reconcile
 	Clock         usecase.Clock
 	Registry      prometheus.Registerer
 	Log           *slog.Logger
@@ -42,7 +47,8 @@ type Jobs struct {
 // New makes a worker for each kind of job and registers their metrics.
 func New(d Deps) Jobs {
 	common := &shared{clock: d.Clock, log: d.Log, policy: retryPolicy{d.Backoff.withDefaults(), d.Clock}}
-	common.metrics = newMetrics(d.Registry, domain.ClerkDeletionJob{}.Kind(), domain.PurgeJob{}.Kind())
+	common.metrics = newMetrics(d.Registry, domain.ClerkDeletionJob{}.Kind(), domain.PurgeJob{}.Kind(), domain.WebhookDeliveryJob{}.Kind(),
+		domain.ReconcileJob{}.Kind(), domain.ProfileRefreshJob{}.Kind())
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &worker[domain.ClerkDeletionJob]{shared: common, run: func(ctx context.Context, job domain.ClerkDeletionJob) error {
 		return d.ClerkDeletion.Run(ctx, job.ID)
@@ -50,13 +56,23 @@ func New(d Deps) Jobs {
 	river.AddWorker(workers, &worker[domain.PurgeJob]{shared: common, timeout: purgeTimeout, run: func(ctx context.Context, _ domain.PurgeJob) error {
 		return d.Purge.Run(ctx)
 	}})
-	return Jobs{Workers: workers, Periodic: []*river.PeriodicJob{purgePeriodically()}, RetryPolicy: common.policy}
+	river.AddWorker(workers, webhookDeliveries(common, d.Inbox))
+	river.AddWorker(workers, &worker[domain.ProfileRefreshJob]{shared: common, run: func(ctx context.Context, job domain.ProfileRefreshJob) error {
+		again, err := d.Refresh.Run(ctx, job)
+		if err == nil && again > 0 {
+			return &goOn{again, "the lockout is not over"}
+		}
+		return err
+	}})
+	addReconcile(workers, common, d)
+	periodic := append([]*river.PeriodicJob{purgePeriodically()}, reconcilePeriodically(d.Reconcile.Interval)...)
+	return Jobs{Workers: workers, Periodic: periodic, RetryPolicy: common.policy}
 }
 
 // purgePeriodically has one purge in the queue at a time, however many replicas
 // start and leaders change.
 func purgePeriodically() *river.PeriodicJob {
-	opts := &river.InsertOpts{MaxAttempts: purgeAttempts, UniqueOpts: river.UniqueOpts{ByState: []rivertype.JobState{
+	opts := &river.InsertOpts{MaxAttempts: purgeAttempts, Priority: periodicPriority, UniqueOpts: river.UniqueOpts{ByState: []rivertype.JobState{
 		rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable, rivertype.JobStateRunning, rivertype.JobStateScheduled,
 	}}}
 	return river.NewPeriodicJob(river.PeriodicInterval(purgeEvery),

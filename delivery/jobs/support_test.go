@@ -42,6 +42,8 @@ type world struct {
 	registry *prometheus.Registry
 	log      *testlog.Buffer
 	clerkURL string
+
+	reconcile jobs.Reconcile // none unless a test sets it
 }
 
 func newWorld(t *testing.T) *world {
@@ -87,13 +89,17 @@ func (w *world) deletions(t *testing.T, sealer domain.Sealer) *usecase.ClerkDele
 }
 
 // work starts a process's jobs, until the test ends.
-func (w *world) work(t *testing.T, deletion *usecase.ClerkDeletion) *postgres.JobRunner {
+func (w *world) work(t *testing.T, deletion *usecase.ClerkDeletion, change ...func(*jobs.Deps)) *postgres.JobRunner {
 	t.Helper()
-	set := jobs.New(jobs.Deps{
-		ClerkDeletion: deletion, Clock: systemClock{}, Registry: w.registry, Log: w.logger(),
+	deps := jobs.Deps{
+		ClerkDeletion: deletion, Clock: systemClock{}, Registry: w.registry, Log: w.logger(), Reconcile: w.reconcile,
 		Purge:   usecase.NewPurge(systemClock{}, usecase.PurgeTask{Name: "reservations", Rows: postgres.NewHandleReservations(w.db)}),
 		Backoff: jobs.Backoff{First: 50 * time.Millisecond, Last: 100 * time.Millisecond},
-	})
+	}
+	for _, c := range change {
+		c(&deps)
+	}
+	set := jobs.New(deps)
 	m, err := w.db.Migrator()
 	must(t, err)
 	r, err := postgres.NewJobRunner(t.Context(), w.db, postgres.JobRunnerOptions{

@@ -29,8 +29,12 @@ type worker[A river.JobArgs] struct {
 	*shared
 
 	run     func(ctx context.Context, args A) error
-	timeout time.Duration // zero: the runner's
+	failed  func(ctx context.Context, args A, v verdict) error // notes a run that failed; may be nil
+	timeout time.Duration                                      // zero: the runner's
 }
+
+// noteTimeout bounds the noting of a run that failed.
+const noteTimeout = 5 * time.Second
 
 // Timeout bounds one run.
 func (w *worker[A]) Timeout(*river.Job[A]) time.Duration { return w.timeout }
@@ -42,13 +46,30 @@ func (w *worker[A]) Timeout(*river.Job[A]) time.Duration { return w.timeout }
 func (w *worker[A]) Work(ctx context.Context, job *river.Job[A]) error {
 	begun := w.clock.Now()
 	err := w.guarded(ctx, job)
-	v := w.judge(ctx, job.JobRow, err)
+	v := w.noted(ctx, job, w.judge(ctx, job.JobRow, err))
 	took := w.clock.Now().Sub(begun)
 	w.metrics.observe(job.Kind, v.outcome, took)
 	w.log.LogAttrs(ctx, v.level, "job", slog.String("kind", job.Kind), slog.Int64("job_id", job.ID), slog.Int("attempt", job.Attempt),
 		slog.String("outcome", string(v.outcome)), slog.Float64("duration", took.Seconds()), slog.Float64("again_in", v.after.Seconds()),
 		slog.String("reason", v.reason))
 	return v.answer
+}
+
+// noted tells whoever wants to know that the run failed. That the process ends is
+// no failure. A last word that could not be noted is not the last: the job is put
+// off, and gives it again.
+func (w *worker[A]) noted(ctx context.Context, job *river.Job[A], v verdict) verdict {
+	if w.failed == nil || v.answer == nil || v.outcome == snoozed && v.after == 0 {
+		return v
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTimeout) // the run's own time may be over
+	defer cancel()
+	err := w.failed(ctx, job.Args, v)
+	if err == nil || v.outcome != discarded {
+		return v
+	}
+	after := w.policy.after(failures(job.JobRow))
+	return verdict{river.JobSnooze(after), snoozed, slog.LevelWarn, after, v.reason + "; this could not be noted: " + describe(err)}
 }
 
 // guarded turns a panic into an error. Its value is not told: it may hold anything.
@@ -78,9 +99,12 @@ type verdict struct {
 // and uses up no attempt. An attempt is for what waiting may never mend.
 func (s *shared) judge(ctx context.Context, job *rivertype.JobRow, err error) verdict {
 	reason := describe(err)
+	var more *goOn
 	switch {
 	case err == nil:
 		return verdict{outcome: completed, level: slog.LevelInfo}
+	case errors.As(err, &more):
+		return verdict{river.JobSnooze(more.after), snoozed, slog.LevelInfo, more.after, more.reason}
 	case errors.Is(context.Cause(ctx), river.ErrJobCancelledRemotely):
 		return verdict{river.JobCancel(errors.New(reason)), cancelled, slog.LevelWarn, 0, reason}
 	case errors.Is(ctx.Err(), context.Canceled): // the process ends; another one goes on at once

@@ -66,6 +66,7 @@ func TestWorkJudges(t *testing.T) {
 		{name: "away at last", err: away, attempt: 5, outcome: snoozed, snooze: time.Minute},
 		{name: "away until", err: away.WithRetryAfter(time.Hour), outcome: snoozed, snooze: time.Hour},
 		{name: "away for less than we wait", err: away.WithRetryAfter(time.Second), outcome: snoozed, snooze: time.Minute},
+		{name: "more to do", err: &goOn{after: time.Second, reason: "x"}, attempt: 5, outcome: snoozed, snooze: time.Second},
 		{name: "interrupted", err: context.Canceled, ctx: ended(errors.New("stop")), outcome: snoozed},
 		{name: "interrupted at last", err: away, attempt: 5, ctx: ended(errors.New("stop")), outcome: snoozed},
 		{name: "cancelled", err: context.Canceled, ctx: ended(river.ErrJobCancelledRemotely), outcome: cancelled, text: "an error of the type *errors.errorString"},

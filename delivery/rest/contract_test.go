@@ -59,7 +59,7 @@ var theDocument = sync.OnceValue(func() *document {
 		}
 	}
 	slices.SortFunc(d.operations, func(a, b operation) int { return cmp.Compare(a.String(), b.String()) })
-	for _, r := range routes(Deps{DocsEnabled: true}) {
+	for _, r := range routes(Deps{DocsEnabled: true, WebhookSecrets: webhookSecrets()}) {
 		d.routed[r.Method+" "+documentPath(r.Template)] = true
 	}
 	return d
@@ -86,7 +86,7 @@ func (d *document) find(method, path string) (operation, bool) {
 		rank := "" // fixed segments as far to the left as can be
 		for i, s := range template {
 			switch {
-			case strings.HasPrefix(s, "{"):
+			case strings.HasPrefix(s, "{") && segments[i] != "": // the router takes nothing for a parameter
 				rank += "1"
 			case s == segments[i]:
 				rank += "2"

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"bytes"
+	"encoding/json"
 	"net/http"
 	"slices"
 	"time"
@@ -25,6 +26,7 @@ type exportHead struct {
 	Preferences        exportPreferences   `json:"preferences"`
 	HandleReservations []exportReservation `json:"handle_reservations"`
 	StoredResponses    []exportResponse    `json:"stored_responses"`
+	ClerkDeliveries    []exportDelivery    `json:"clerk_deliveries"`
 }
 
 type exportReservation struct {
@@ -42,6 +44,18 @@ type exportResponse struct {
 	Body             string            `json:"body"`
 	CreatedAt        time.Time         `json:"created_at"`
 	ExpiresAt        time.Time         `json:"expires_at"`
+}
+
+// exportDelivery is what Clerk has told of the person, while it waits to be applied.
+type exportDelivery struct {
+	ID         string              `json:"id"`
+	Type       domain.WebhookType  `json:"type"`
+	State      domain.WebhookState `json:"state"`
+	Reason     string              `json:"reason"`
+	Attempts   int                 `json:"attempts"`
+	ReceivedAt time.Time           `json:"received_at"`
+	UpdatedAt  time.Time           `json:"updated_at"`
+	Data       json.RawMessage     `json:"data"`
 }
 
 type exportProfile struct {
@@ -99,6 +113,7 @@ func (h exportHandlers) head(b *usecase.Bundle) exportHead {
 		},
 		HandleReservations: make([]exportReservation, 0, len(b.Reservations)),
 		StoredResponses:    make([]exportResponse, 0, len(b.Responses)),
+		ClerkDeliveries:    make([]exportDelivery, 0, len(b.Deliveries)),
 	}
 	for _, r := range b.Reservations {
 		head.HandleReservations = append(head.HandleReservations, exportReservation{r.HandleHash, r.ProfileID, r.ReservedUntil.UTC()})
@@ -106,6 +121,11 @@ func (h exportHandlers) head(b *usecase.Bundle) exportHead {
 	for _, r := range b.Responses {
 		head.StoredResponses = append(head.StoredResponses, exportResponse{
 			r.SubjectProfileID, r.Status, r.Header, string(r.Body), r.CreatedAt.UTC(), r.ExpiresAt.UTC(),
+		})
+	}
+	for _, d := range b.Deliveries {
+		head.ClerkDeliveries = append(head.ClerkDeliveries, exportDelivery{
+			d.ID, d.Type, d.State, d.Reason, d.Attempts, d.ReceivedAt.UTC(), d.UpdatedAt.UTC(), d.Data,
 		})
 	}
 	return head

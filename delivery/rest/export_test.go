@@ -32,7 +32,7 @@ func TestExportHoldsEverything(t *testing.T) {
 		t.Errorf("headers %v", got.header)
 	}
 	m := got.object(t)
-	wantNames(t, m, "profile", "preferences", "handle_reservations", "stored_responses", "audit_events")
+	wantNames(t, m, "profile", "preferences", "handle_reservations", "stored_responses", "clerk_deliveries", "audit_events")
 	if profile := m["profile"].(map[string]any); profile["email"] != "me@example.org" || profile["suspended_reason"] != "once" || profile["bio"] != "about me" || profile["id"] != id {
 		t.Errorf("profile %v", profile)
 	}
@@ -61,6 +61,13 @@ var notExported = map[string]string{
 	"profiles.clerk_mark":             "a hash of what is shown",
 	"profiles.handle_seed":            "the same",
 	"profiles.display_name_seed":      "the same",
+	"event_outbox.*":                  "says nothing that audit_events does not say, and goes when it was delivered",
+	"webhook_deliveries.subject_hash": "that it is the person's",
+	"webhook_deliveries.sealed_data":  "shown opened",
+	"webhook_deliveries.expires_at":   "of rows that are done with, and name nobody",
+	"reconciliation_runs.*":           "counts of everybody; tells of no person",
+	"reconciliation_seen.*":           "ids of profiles while a run is under way: that the profile is there, which its owner knows",
+	"reconciliation_lease.*":          "one row for all: which process works",
 	"idempotency_keys.key_hash":       "of the admin who asked, keyed",
 	"idempotency_keys.request_hash":   "of what the admin sent, keyed",
 }
@@ -75,11 +82,15 @@ func TestExportKnowsEveryColumn(t *testing.T) {
 	for _, step := range []string{"/suspend", "/reactivate"} {
 		w.do(t, "POST", path+step, `{"reason":"once"}`, boss.is(), mediaType("application/json"), header("Idempotency-Key", "k"+step)).want(t, 200)
 	}
+	w.deliver(t, "msg_waiting", `{"type":"user.updated","data":{"id":"`+p.id+`","first_name":"Told","phone_numbers":["not kept"]}}`).want(t, 202)
 	m := w.do(t, "GET", exportPath, nil, p.is()).want(t, 200).object(t)
+	if told := m["clerk_deliveries"].([]any)[0].(map[string]any)["data"].(map[string]any); told["first_name"] != "Told" || told["phone_numbers"] != nil {
+		t.Errorf("told was %v", told)
+	}
 	shown := map[string]map[string]any{
 		"profiles": m["profile"].(map[string]any), "preferences": flat(m["preferences"].(map[string]any)),
 		"handle_reservations": m["handle_reservations"].([]any)[0].(map[string]any), "audit_events": m["audit_events"].([]any)[0].(map[string]any),
-		"idempotency_keys": m["stored_responses"].([]any)[0].(map[string]any),
+		"idempotency_keys": m["stored_responses"].([]any)[0].(map[string]any), "webhook_deliveries": m["clerk_deliveries"].([]any)[0].(map[string]any),
 	}
 	conn, err := pgx.Connect(t.Context(), w.url)
 	must(t, err)
@@ -165,7 +176,7 @@ func TestExportThatFailsUnderWayBreaksTheConnection(t *testing.T) {
 	stores := storesOver(w.db, w.clock)
 	stores.Audit = failingTrail{postgres.NewAuditLog(w.db)}
 	deps := w.deps
-	deps.Export = usecase.NewExport(stores)
+	deps.Export = usecase.NewExport(stores, testSealer)
 	server := httptest.NewServer(New(deps))
 	defer server.Close()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+exportPath, http.NoBody)

@@ -43,6 +43,12 @@ func routes(d Deps) []middleware.Route {
 		{Method: http.MethodGet, Template: "/problems/:code", Access: middleware.AccessOpen, Handler: problemPage},
 		{Method: http.MethodGet, Template: "/.well-known/security.txt", Access: middleware.AccessOpen, Handler: securityText{d.SecurityContact, d.Clock}.get},
 	}
+	if d.WebhookSecrets.Any() {
+		table = append(table, middleware.Route{
+			Method: http.MethodPost, Template: "/v1/webhooks/clerk", Access: middleware.AccessClerk,
+			MaxBodyBytes: middleware.MaxWebhookBytes, Refused: d.Inbox.Rejected, Handler: webhookHandlers{d.Inbox}.clerk,
+		})
+	}
 	if d.DocsEnabled {
 		table = append(table, theReference().routes()...)
 	}

@@ -23,6 +23,7 @@ type Deps struct {
 	Admin       *usecase.Admin
 	Erasure     *usecase.Erasure
 	Idempotency *usecase.Idempotency
+	Inbox       *usecase.Inbox // needed with WebhookSecrets
 	Health      *usecase.Health
 	Verifier    usecase.TokenVerifier
 	Limiter     usecase.Limiter
@@ -31,9 +32,10 @@ type Deps struct {
 	Metrics     *middleware.Metrics
 	Log         *slog.Logger
 
-	RequireHTTPS         bool     // refuse what a trusted proxy calls http
-	AllowedHosts         []string // empty: every host
-	CORSAllowedOrigins   []string // empty: none
+	WebhookSecrets       domain.WebhookSecrets // none: there is no route for Clerk's webhooks
+	RequireHTTPS         bool                  // refuse what a trusted proxy calls http
+	AllowedHosts         []string              // empty: every host
+	CORSAllowedOrigins   []string              // empty: none
 	TrustedProxies       middleware.Proxies
 	MaxBodyBytes         int64
 	RequestTimeout       time.Duration
@@ -99,7 +101,7 @@ func chain(d Deps, table middleware.Routes) []layer {
 		// Before the first layer that waits for somebody else.
 		{"deadline", middleware.Deadline(d.RequestTimeout, d.AdminRequestTimeout, d.Metrics)},
 		// Only finds out who calls: refusing here would let guessers around the limit.
-		{"authenticate", middleware.Authenticate(d.Verifier, d.Metrics)},
+		{"authenticate", middleware.Authenticate(d.Verifier, d.WebhookSecrets, d.Clock, d.Metrics)},
 		// Knows the caller, and comes before the first statement in the database.
 		{"rate-limit", middleware.RateLimit(d.Limiter, d.RateLimitAdminBypass, d.Hashes, d.Clock, d.Metrics)},
 		{"accept", middleware.AcceptJSON()},

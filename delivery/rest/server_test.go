@@ -57,8 +57,9 @@ func TestEveryRouteDeclaresWhoMayUseIt(t *testing.T) {
 		"POST /v1/admin/profiles/:id/suspend":    middleware.AccessAdmin,
 		"POST /v1/admin/profiles/:id/reactivate": middleware.AccessAdmin, "GET /v1/admin/audit-events": middleware.AccessAdmin,
 		"DELETE /v1/profiles/me": middleware.AccessAccount, "DELETE /v1/admin/profiles/:id": middleware.AccessAdmin,
-		"GET /problems/:code": middleware.AccessOpen,
-		"GET /docs":           middleware.AccessOpen, "GET /docs/:asset": middleware.AccessOpen, "GET /openapi.yaml": middleware.AccessOpen,
+		"POST /v1/webhooks/clerk": middleware.AccessClerk,
+		"GET /problems/:code":     middleware.AccessOpen,
+		"GET /docs":               middleware.AccessOpen, "GET /docs/:asset": middleware.AccessOpen, "GET /openapi.yaml": middleware.AccessOpen,
 		"GET /openapi.json": middleware.AccessOpen, "GET /.well-known/security.txt": middleware.AccessOpen,
 	}
 	w := newWorld(t)

@@ -33,7 +33,7 @@ func TestStatementsPerRoute(t *testing.T) {
 		{"GET", "/v1/profiles/me/preferences", "", &owner, 2},
 		{"GET", "/v1/profiles/me/activity?limit=1", "", &owner, 2},
 		{"GET", "/v1/profiles/me/activity?limit=200", "", &owner, 2},
-		{"GET", "/v1/profiles/me/export", "", &owner, 5},
+		{"GET", "/v1/profiles/me/export", "", &owner, 6},
 		{"GET", "/v1/profiles/count_0", "", nil, 1},
 		{"GET", "/v1/profiles/count_0", "", &owner, 2},
 		{"GET", "/v1/profiles?handles=count_0", "", nil, 1},

@@ -23,6 +23,7 @@ import (
 	"github.com/profile-api/profile-api/internal/testlog"
 	"github.com/profile-api/profile-api/internal/testschema"
 	"github.com/profile-api/profile-api/internal/testservers"
+	"github.com/profile-api/profile-api/internal/teststores"
 	"github.com/profile-api/profile-api/repository/clerk"
 	"github.com/profile-api/profile-api/repository/postgres"
 	"github.com/profile-api/profile-api/usecase"
@@ -180,13 +181,14 @@ func newWorld(t *testing.T, change ...func(*Deps)) *world {
 	stores := storesOver(db, w.clock)
 	w.deps = Deps{
 		Profiles: usecase.NewProfiles(stores), Preferences: usecase.NewPreferences(stores), Activity: usecase.NewActivity(stores),
-		Export: usecase.NewExport(stores), Admin: usecase.NewAdmin(stores), Erasure: w.erasure(t, stores), Health: healthOver(db, w.clock, log),
+		Export: usecase.NewExport(stores, testSealer), Admin: usecase.NewAdmin(stores), Erasure: w.erasure(t, stores), Health: healthOver(db, w.clock, log),
 		Idempotency: usecase.NewIdempotency(usecase.IdempotencyDeps{Tx: db, Store: postgres.NewIdempotency(db), Clock: w.clock, Hashes: testHashes}),
 		Verifier:    w.gate(t, log), Limiter: w.limiter, Clock: w.clock, Hashes: testHashes,
 		Metrics: middleware.NewMetrics(w.registry), Log: log,
 		MaxBodyBytes: 65536, RequestTimeout: liveness, AdminRequestTimeout: 2 * liveness, RateLimitAdminBypass: true,
 		DocsEnabled: true, SecurityContact: "mailto:security@example.com",
 	}
+	w.deps.Inbox, w.deps.WebhookSecrets = w.inbox(t, stores, log), webhookSecrets()
 	for _, c := range change {
 		c(&w.deps)
 	}
@@ -195,15 +197,7 @@ func newWorld(t *testing.T, change ...func(*Deps)) *world {
 }
 
 func storesOver(db *postgres.DB, clock usecase.Clock) usecase.ProfilesDeps {
-	queue, err := postgres.NewJobQueue(db)
-	if err != nil { // it asks nobody
-		panic(err)
-	}
-	return usecase.ProfilesDeps{
-		Tx: db, Profiles: postgres.NewProfiles(db), Finder: postgres.NewProfiles(db), Eraser: postgres.NewProfiles(db),
-		Mirror: postgres.NewProfiles(db), Queue: queue, Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db), Reservations: postgres.NewHandleReservations(db),
-		Identities: postgres.NewIdentities(db), Responses: postgres.NewIdempotency(db), Clock: clock, Hashes: testHashes, Cursors: domain.NewCursors(testSealer),
-	}
+	return teststores.Over(db, clock, testHashes, domain.NewCursors(testSealer))
 }
 
 // erasure asks the stand-in for Clerk only when a job is run; see erasure_test.go.

@@ -23,6 +23,7 @@ import (
 	"github.com/profile-api/profile-api/internal/clerkstandin"
 	"github.com/profile-api/profile-api/internal/testschema"
 	"github.com/profile-api/profile-api/internal/testservers"
+	"github.com/profile-api/profile-api/internal/teststores"
 	"github.com/profile-api/profile-api/repository/clerk"
 	"github.com/profile-api/profile-api/repository/disk"
 	"github.com/profile-api/profile-api/repository/postgres"
@@ -114,17 +115,11 @@ func newChain(tb testing.TB) *chain {
 	must(tb, err)
 
 	hashes := domain.NewPseudonymizer("the benchmark's own key, which guards nothing at all")
-	queue, err := postgres.NewJobQueue(db)
-	must(tb, err)
 	migrator, err := db.Migrator()
 	must(tb, err)
 	tb.Cleanup(func() { must(tb, migrator.Close()) })
 	c.handler = rest.New(rest.Deps{
-		Profiles: usecase.NewProfiles(usecase.ProfilesDeps{
-			Tx: db, Profiles: postgres.NewProfiles(db), Finder: postgres.NewProfiles(db), Eraser: postgres.NewProfiles(db),
-			Mirror: postgres.NewProfiles(db), Queue: queue, Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db),
-			Reservations: postgres.NewHandleReservations(db), Identities: postgres.NewIdentities(db), Responses: postgres.NewIdempotency(db), Clock: clock{}, Hashes: hashes,
-		}),
+		Profiles:    usecase.NewProfiles(teststores.Over(db, clock{}, hashes, domain.Cursors{})),
 		Idempotency: usecase.NewIdempotency(usecase.IdempotencyDeps{Tx: db, Store: postgres.NewIdempotency(db), Clock: clock{}, Hashes: hashes}),
 		Health: usecase.NewHealth(usecase.HealthDeps{
 			Database: db, Cache: limiter, Migrations: migrator, Disk: disk.Meter{Path: "/"}, Clock: clock{}, Log: log,

@@ -46,20 +46,23 @@ func (b *faultBox) get() (*Fault, <-chan struct{}) {
 }
 
 func (s *Server) faulty(next http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		f, healed := s.faults.get()
-		switch {
-		case f == nil:
+	return func(w http.ResponseWriter, r *http.Request) { s.faults.serve(w, r, next) }
+}
+
+// serve answers as the fault says, or as next does when there is none.
+func (b *faultBox) serve(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
+	f, healed := b.get()
+	switch {
+	case f == nil:
+		next(w, r)
+	case f.Hang:
+		select {
+		case <-healed:
 			next(w, r)
-		case f.Hang:
-			select {
-			case <-healed:
-				next(w, r)
-			case <-r.Context().Done():
-			}
-		default:
-			f.answer(w)
+		case <-r.Context().Done():
 		}
+	default:
+		f.answer(w)
 	}
 }
 

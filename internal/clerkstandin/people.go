@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -18,12 +19,21 @@ type Person struct {
 	LastName       string
 	Email          string // primary address; empty for none
 	EmailVerified  bool
+	OtherEmails    []Email // beside the primary one
 	ImageURL       string
 	PublicMetadata map[string]any // becomes the claim metadata of the person's tokens
 	Banned         bool
 	Locked         bool
+	LockoutEndsIn  time.Duration // of a lock, in whole seconds; zero: it does not end by itself
 	CreatedAt      time.Time
-	UpdatedAt      time.Time // zero is CreatedAt
+	UpdatedAt      time.Time      // zero is CreatedAt
+	Override       map[string]any // members of the document rendered as they are, for what Clerk should not say
+}
+
+// Email is an e-mail address of somebody.
+type Email struct {
+	Address  string
+	Verified bool
 }
 
 // NewPerson makes somebody with an id that follows from the name alone.
@@ -125,7 +135,7 @@ func UserJSON(p Person) map[string]any {
 		meta = map[string]any{}
 	}
 	emails, primary := emailJSON(p, created, updated)
-	return map[string]any{
+	document := map[string]any{
 		"id": p.ID, "object": "user",
 		"username": orNull(p.Username), "first_name": orNull(p.FirstName), "last_name": orNull(p.LastName),
 		"image_url": p.ImageURL, "has_image": p.ImageURL != "", "locale": nil,
@@ -138,30 +148,52 @@ func UserJSON(p Person) map[string]any {
 		"public_metadata": meta, "private_metadata": map[string]any{}, "unsafe_metadata": map[string]any{},
 		"external_id": nil, "last_sign_in_at": created, "last_active_at": created, "legal_accepted_at": nil,
 		"banned": p.Banned, "locked": p.Locked,
-		"lockout_expires_in_seconds": nil, "verification_attempts_remaining": 100,
+		"lockout_expires_in_seconds": lockoutJSON(p), "verification_attempts_remaining": 100,
 		"created_at": created, "updated_at": updated,
 		"delete_self_enabled": true, "create_organization_enabled": true,
 	}
+	maps.Copy(document, p.Override)
+	return document
 }
 
-func emailJSON(p Person, created, updated int64) (emails []any, primary any) {
-	if p.Email == "" {
-		return []any{}, nil
+func lockoutJSON(p Person) any {
+	if !p.Locked || p.LockoutEndsIn == 0 {
+		return nil
 	}
-	sum := sha256.Sum256([]byte("email " + p.ID))
-	id := "idn_2" + base62(sum[:], 26)
+	return int64(p.LockoutEndsIn / time.Second)
+}
+
+// emailJSON lists the primary address first and gives its id.
+func emailJSON(p Person, created, updated int64) (emails []any, primary any) {
+	emails = []any{}
+	if p.Email != "" {
+		primary = emailID(p, "")
+		emails = append(emails, oneEmailJSON(emailID(p, ""), Email{p.Email, p.EmailVerified}, created, updated))
+	}
+	for _, e := range p.OtherEmails {
+		emails = append(emails, oneEmailJSON(emailID(p, e.Address), e, created, updated))
+	}
+	return emails, primary
+}
+
+func emailID(p Person, other string) string {
+	sum := sha256.Sum256([]byte("email " + p.ID + other))
+	return "idn_2" + base62(sum[:], 26)
+}
+
+func oneEmailJSON(id string, e Email, created, updated int64) map[string]any {
 	status := "unverified"
-	if p.EmailVerified {
+	if e.Verified {
 		status = "verified"
 	}
-	return []any{map[string]any{
-		"id": id, "object": "email_address", "email_address": p.Email, "reserved": false,
+	return map[string]any{
+		"id": id, "object": "email_address", "email_address": e.Address, "reserved": false,
 		"verification": map[string]any{
 			"object": "verification_otp", "status": status, "strategy": "email_code", "attempts": 1, "expire_at": created,
 		},
 		"linked_to": []any{}, "matches_sso_connection": false,
 		"created_at": created, "updated_at": updated,
-	}}, id
+	}
 }
 
 func orNull(s string) any {

@@ -56,6 +56,8 @@ type Server struct {
 	keys   keyring
 	people directory
 	faults faultBox
+	pages  pages
+	limit  rateLimit
 
 	counts struct {
 		sync.Mutex
@@ -133,10 +135,10 @@ func (s *Server) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/jwks", s.counted("jwks", s.faulty(s.backendAPI(s.serveKeys))))
 	mux.HandleFunc("GET /.well-known/jwks.json", s.counted("jwks", s.faulty(s.serveKeys)))
-	mux.HandleFunc("GET /v1/users", s.counted("users", s.faulty(s.backendAPI(s.listUsers))))
-	mux.HandleFunc("GET /v1/users/count", s.counted("users", s.faulty(s.backendAPI(s.countUsers))))
-	mux.HandleFunc("GET /v1/users/{id}", s.counted("users", s.faulty(s.backendAPI(s.getUser))))
-	mux.HandleFunc("DELETE /v1/users/{id}", s.counted("users", s.faulty(s.backendAPI(s.deleteUser))))
+	mux.HandleFunc("GET /v1/users", s.counted("users", s.faulty(s.limited(s.faultyPages(s.backendAPI(s.listUsers))))))
+	mux.HandleFunc("GET /v1/users/count", s.counted("users", s.faulty(s.limited(s.backendAPI(s.countUsers)))))
+	mux.HandleFunc("GET /v1/users/{id}", s.counted("users", s.faulty(s.limited(s.backendAPI(s.getUser)))))
+	mux.HandleFunc("DELETE /v1/users/{id}", s.counted("users", s.faulty(s.limited(s.backendAPI(s.deleteUser)))))
 	mux.HandleFunc("GET /token", s.counted("token", ownMachineOnly(s.serveToken)))
 	mux.HandleFunc("GET /{$}", s.counted("page", ownMachineOnly(s.servePage)))
 	return mux

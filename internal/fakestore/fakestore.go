@@ -35,6 +35,12 @@ type state struct {
 	deletions    map[string]domain.ClerkDeletion     // by id
 	queued       []string                            // ids of deletions that a job was enqueued for
 	refreshes    []QueuedRefresh
+	outbox       []outboxRow // in the order of changes
+	lastSeq      int64       // of the outbox
+
+	deliveries       map[string]domain.WebhookDelivery // by id
+	queuedDeliveries []string                          // ids of those that a job was enqueued for
+	reconcile        reconcileState
 }
 
 type reservation struct {
@@ -47,6 +53,9 @@ func (s state) clone() state {
 		maps.Clone(s.profiles), maps.Clone(s.preferences), slices.Clone(s.events), maps.Clone(s.reservations), maps.Clone(s.erased),
 		maps.Clone(s.kept),
 		maps.Clone(s.deletions), slices.Clone(s.queued), slices.Clone(s.refreshes),
+		slices.Clone(s.outbox), s.lastSeq,
+		maps.Clone(s.deliveries), slices.Clone(s.queuedDeliveries),
+		s.reconcile.clone(),
 	}
 }
 
@@ -56,6 +65,9 @@ func New() *Store {
 		map[string]domain.Profile{}, map[string]domain.Preferences{}, nil, map[string]reservation{}, map[string]bool{},
 		map[string]domain.IdempotencyRecord{},
 		map[string]domain.ClerkDeletion{}, nil, nil,
+		nil, 0,
+		map[string]domain.WebhookDelivery{}, nil,
+		reconcileState{seen: map[string]map[string]bool{}},
 	}}
 }
 
@@ -63,7 +75,8 @@ func New() *Store {
 func (s *Store) Deps(clock usecase.Clock, hashes domain.Pseudonymizer) usecase.ProfilesDeps {
 	return usecase.ProfilesDeps{
 		Tx: s, Profiles: Profiles{s}, Finder: Profiles{s}, Eraser: Profiles{s}, Mirror: Profiles{s}, Preferences: Preferences{s}, Audit: AuditLog{s},
-		Reservations: HandleReservations{s}, Identities: Identities{s}, Responses: Idempotency{s}, Queue: JobQueue{s}, Clock: clock, Hashes: hashes,
+		Events: s.Outbox("sink"), Reservations: HandleReservations{s}, Identities: Identities{s}, Responses: Idempotency{s}, Queue: JobQueue{s},
+		Deliveries: WebhookDeliveries{s}, Clock: clock, Hashes: hashes,
 	}
 }
 

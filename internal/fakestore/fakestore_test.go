@@ -49,3 +49,20 @@ func TestJobs(t *testing.T) {
 		}
 	})
 }
+
+func TestEvents(t *testing.T) {
+	storetest.Events(t, func(*testing.T) storetest.OutboxStores {
+		s := fakestore.New()
+		return storetest.OutboxStores{Tx: s, Open: func(sinks ...string) storetest.Outbox { return s.Outbox(sinks...) }}
+	})
+}
+
+func TestInbox(t *testing.T) {
+	storetest.Inbox(t, func(*testing.T) storetest.InboxStore {
+		s := fakestore.New()
+		return storetest.InboxStore{
+			Tx: s, Deliveries: s.WebhookDeliveries(), Queue: s.JobQueue(),
+			Queued: func(*testing.T) []string { return s.QueuedDeliveries() },
+		}
+	})
+}

@@ -73,7 +73,10 @@ func (f JobQueue) EnqueueProfileRefresh(ctx context.Context, job domain.ProfileR
 		return errNoTransaction
 	}
 	return f.s.do(ctx, "jobs.enqueue", func(data *state) error {
-		data.refreshes = append(data.refreshes, QueuedRefresh{job, at})
+		waits := func(r QueuedRefresh) bool { return job.Reason != domain.RefreshFirst && r.Job == job }
+		if !slices.ContainsFunc(data.refreshes, waits) {
+			data.refreshes = append(data.refreshes, QueuedRefresh{job, at})
+		}
 		return nil
 	})
 }

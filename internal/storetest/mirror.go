@@ -16,7 +16,7 @@ func Mirror(t *testing.T, open Open) {
 	for name, suite := range map[string]func(*testing.T, *mirrorWorld){
 		"new profile": mirrorCreates, "profile made by a first request": mirrorFills, "the person's own words stay": mirrorSparesEdits,
 		"handles": mirrorHandles, "order": mirrorOrder, "suspension": mirrorSuspends, "suspension by both": mirrorSuspendsBeside,
-		"gone at Clerk": mirrorRemoves, "erased stays erased": mirrorNeverRevives, "mark only": mirrorMarks, "lockout": mirrorLockout,
+		"gone at Clerk": mirrorRemoves, "erased stays erased": mirrorNeverRevives, "mark only": mirrorMarks, "lockout": mirrorLockout, "tie": mirrorTie,
 	} {
 		t.Run(name, func(t *testing.T) { suite(t, newMirrorWorld(open(t))) })
 	}
@@ -359,14 +359,74 @@ func mirrorMarks(t *testing.T, w *mirrorWorld) {
 	}
 }
 
-// Clerk does not say when a lockout is over: it is asked.
+// Clerk does not say when a lockout is over: it is asked, a little later than
+// then and after an hour at the latest, whatever else keeps the person out.
 func mirrorLockout(t *testing.T, w *mirrorWorld) {
-	u := clerkUser("user_locked", 1)
-	w.apply(t, u, usecase.MirrorCreated)
-	u.UpdatedAt, u.Suspended, u.LockoutEndsIn = u.UpdatedAt.Add(time.Minute), true, time.Hour
-	p := w.apply(t, u, usecase.MirrorUpdated)
-	jobs := w.Refreshes(t)
-	if len(jobs) != 1 || jobs[0].Job != (domain.ProfileRefreshJob{ID: p.ID, Always: true}) || jobs[0].At.Sub(w.clock.Now()) < time.Hour {
-		t.Errorf("the jobs are %+v", jobs)
+	ctx := background(t)
+	lock := func(u domain.ClerkUser, minutes int, end time.Duration) domain.ClerkUser {
+		u.UpdatedAt, u.Suspended, u.LockoutEndsIn = u.UpdatedAt.Add(time.Duration(minutes)*time.Minute), true, end
+		return u
+	}
+	plain, suspended, banned, born := clerkUser("user_locked", 1), clerkUser("user_also", 1), clerkUser("user_banned_too", 1), clerkUser("user_born_locked", 1)
+	ids := map[string]string{}
+	for _, u := range []domain.ClerkUser{plain, suspended, banned} {
+		ids[u.ID] = w.apply(t, u, usecase.MirrorCreated).ID
+	}
+	_, err := w.admin.Suspend(ctx, Caller("user_boss"), ids[suspended.ID], domain.Suspension{Reason: "abuse"}, domain.IfMatch{})
+	must(t, err)
+	w.apply(t, lock(banned, 1, 0), usecase.MirrorUpdated)
+	if jobs := w.Refreshes(t); len(jobs) != 0 {
+		t.Errorf("nobody is locked for a while, and the jobs are %+v", jobs)
+	}
+	wants := map[string]time.Duration{}
+	for _, c := range []struct {
+		user domain.ClerkUser
+		end  time.Duration
+		wait time.Duration
+		want usecase.MirrorOutcome
+	}{
+		{lock(plain, 2, time.Minute), time.Minute, time.Minute + 5*time.Second, usecase.MirrorUpdated},
+		{lock(suspended, 2, 0), 30 * time.Minute, 30*time.Minute + 5*time.Second, usecase.MirrorUnchanged},
+		{lock(banned, 2, 0), 48 * time.Hour, time.Hour, usecase.MirrorUnchanged},
+		{lock(born, 2, 0), 10 * time.Second, 15 * time.Second, usecase.MirrorCreated},
+	} {
+		c.user.LockoutEndsIn = c.end
+		p := w.apply(t, c.user, c.want)
+		wants[p.ID] = c.wait
+		if jobs := w.Refreshes(t); len(jobs) != len(wants) {
+			t.Fatalf("after %s there are the jobs %+v", c.user.ID, jobs)
+		}
+		last := w.Refreshes(t)[len(wants)-1]
+		if last.Job != (domain.ProfileRefreshJob{ID: p.ID, Reason: domain.RefreshLockout}) || last.At.Sub(w.clock.Now()) != c.wait {
+			t.Errorf("%s: %+v, in %s", c.user.ID, last.Job, last.At.Sub(w.clock.Now()))
+		}
+		w.apply(t, c.user, usecase.MirrorUnchanged) // once is enough
+		next := lock(c.user, 1, time.Minute)        // also when the lockout is prolonged: the job will see
+		w.apply(t, next, usecase.MirrorUnchanged)
+		if jobs := w.Refreshes(t); len(jobs) != len(wants) {
+			t.Errorf("%s: the jobs are %+v", c.user.ID, jobs)
+		}
+	}
+}
+
+// Of one moment a webhook says something else than the API did: Clerk is asked
+// which came later.
+func mirrorTie(t *testing.T, w *mirrorWorld) {
+	u := clerkUser("user_tie", 1)
+	if _, err := w.mirror.Apply(background(t), u, domain.FromAPI); err != nil {
+		t.Fatal(err)
+	}
+	w.apply(t, u, usecase.MirrorStale)
+	older, banned := clerkUser(u.ID, 0), u
+	older.Username, banned.Suspended = u.Username, true
+	w.apply(t, older, usecase.MirrorUpdated) // an older name, and no tie
+	if jobs := w.Refreshes(t); len(jobs) != 0 {
+		t.Errorf("there is no tie, and the jobs are %+v", jobs)
+	}
+	for range 2 {
+		p := w.apply(t, banned, usecase.MirrorStale)
+		if jobs := w.Refreshes(t); len(jobs) != 1 || jobs[0].Job != (domain.ProfileRefreshJob{ID: p.ID, Reason: domain.RefreshTie}) {
+			t.Errorf("the jobs are %+v", jobs)
+		}
 	}
 }

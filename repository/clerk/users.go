@@ -1,12 +1,9 @@
 package clerk
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -19,8 +16,9 @@ import (
 
 const (
 	usersTimeout    = 10 * time.Second // of one call
-	maxUserBytes    = 16 << 10         // of one answer
+	maxDeletedBytes = 16 << 10         // of the answer to a deletion
 	askAgainAfter   = 5 * time.Second  // while Clerk does not say when
+	leastPause      = time.Second      // before a question is repeated, when Clerk says how long
 	askAgainAtMost  = 24 * time.Hour   // whatever Clerk says
 	codeNobodyThere = "resource_not_found"
 )
@@ -38,7 +36,9 @@ type UsersOptions struct {
 // and net/http puts the URL into the text of every error, so no error of the
 // transport or of the SDK leaves this type: what does is written here.
 type Users struct {
-	client  *user.Client
+	client  *user.Client     // deletes
+	one     clerksdk.Backend // reads one person
+	many    clerksdk.Backend // reads a page of them
 	timeout time.Duration
 	clock   Clock
 }
@@ -48,20 +48,31 @@ func NewUsers(opts UsersOptions) (*Users, error) {
 	if opts.SecretKey == "" || opts.Clock == nil {
 		return nil, errors.New("clerk users: a secret key and a clock are required")
 	}
-	guarded := http.Client{}
-	if opts.HTTPClient != nil {
-		guarded = *opts.HTTPClient
+	deletes, one, many := opts.backend(maxDeletedBytes), opts.backend(maxUserBytes), opts.backend(maxPageBytes)
+	u := &Users{
+		client: user.NewClient(&clerksdk.ClientConfig{BackendConfig: deletes}), one: clerksdk.NewBackend(&one), many: clerksdk.NewBackend(&many),
+		timeout: opts.Timeout, clock: opts.Clock,
 	}
-	guarded.Transport = judgedAnswers{next: guarded.Transport}
-	config := clerksdk.BackendConfig{HTTPClient: &guarded, Key: &opts.SecretKey}
-	if opts.APIURL != "" {
-		config.URL = &opts.APIURL
-	}
-	u := &Users{client: user.NewClient(&clerksdk.ClientConfig{BackendConfig: config}), timeout: opts.Timeout, clock: opts.Clock}
 	if u.timeout == 0 {
 		u.timeout = usersTimeout
 	}
 	return u, nil
+}
+
+// backend takes answers of so many bytes at most.
+func (o UsersOptions) backend(most int) clerksdk.BackendConfig {
+	guarded := http.Client{}
+	if o.HTTPClient != nil {
+		guarded = *o.HTTPClient
+	}
+	guarded.Transport = judgedAnswers{next: guarded.Transport, most: most}
+	key := o.SecretKey
+	config := clerksdk.BackendConfig{HTTPClient: &guarded, Key: &key}
+	if o.APIURL != "" {
+		url := o.APIURL
+		config.URL = &url
+	}
+	return config
 }
 
 // DeleteUser deletes the person at Clerk; nil also when Clerk knows nobody of
@@ -75,100 +86,57 @@ func (u *Users) DeleteUser(ctx context.Context, clerkUserID string) error {
 	bounded, cancel := context.WithTimeout(ctx, u.timeout)
 	defer cancel()
 	deleted, err := u.client.Delete(bounded, clerkUserID)
-	var answer *answerError
 	switch {
 	case err == nil && deleted.Deleted:
 		return nil
-	case ctx.Err() != nil:
-		return fmt.Errorf("delete a user at Clerk: %w", ctx.Err())
 	case err == nil:
 		return unusable("Clerk's answer does not say that the user was deleted.")
+	}
+	if err := u.fault(ctx, "delete a user at Clerk", err, askAgainAfter); !errors.Is(err, domain.NotFound) {
+		return err
+	}
+	return nil
+}
+
+// fault turns what the transport or the SDK says into what may leave this type.
+func (u *Users) fault(ctx context.Context, doing string, err error, least time.Duration) error {
+	var answer *answerError
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("%s: %w", doing, ctx.Err())
 	case errors.As(err, &answer):
-		return u.judge(answer)
+		return u.judge(answer, least)
 	case errors.Is(err, errBodyTooLarge) || isDecodingError(err):
 		return unusable("Clerk's answer cannot be read.")
 	}
 	return away("Clerk could not be reached in time.", askAgainAfter)
 }
 
-func (u *Users) judge(a *answerError) error {
+// judge says of an answer other than 200 whether to come back, and after least at the earliest.
+func (u *Users) judge(a *answerError, least time.Duration) error {
 	switch {
 	case a.nobodyThere:
-		return nil
-	case a.status == http.StatusTooManyRequests || a.status >= http.StatusInternalServerError:
-		return away(a.Error(), u.retryAfter(a.retryAfter))
+		return errNobodyThere
+	case a.status == http.StatusTooManyRequests:
+		return domain.NewError(domain.Unavailable, domain.CodeRateLimited, a.Error()).WithRetryAfter(u.retryAfter(a.retryAfter, least))
+	case a.status >= http.StatusInternalServerError:
+		return away(a.Error(), u.retryAfter(a.retryAfter, least))
 	}
 	return unusable(a.Error())
 }
 
+var errNobodyThere = domain.NewError(domain.NotFound, domain.CodeNotFound, "Clerk knows nobody of that id.")
+
 // retryAfter reads the header of RFC 9110, section 10.2.3: seconds or a date.
-func (u *Users) retryAfter(header string) time.Duration {
+func (u *Users) retryAfter(header string, least time.Duration) time.Duration {
 	wait := askAgainAfter
 	if seconds, err := strconv.Atoi(header); err == nil {
 		wait = time.Duration(min(seconds, int(askAgainAtMost/time.Second))) * time.Second
 	} else if date, err := http.ParseTime(header); err == nil {
 		wait = date.Sub(u.clock.Now())
 	}
-	return min(max(wait, askAgainAfter), askAgainAtMost)
-}
-
-func away(message string, retryAfter time.Duration) error {
-	return domain.NewError(domain.Unavailable, domain.CodeUnavailable, message).WithRetryAfter(retryAfter)
-}
-
-func unusable(message string) error {
-	return domain.NewError(domain.Internal, domain.CodeInternal, message)
-}
-
-func isDecodingError(err error) bool {
-	var syntax *json.SyntaxError
-	var kind *json.UnmarshalTypeError
-	return errors.As(err, &syntax) || errors.As(err, &kind)
-}
-
-// answerError is an answer other than 200.
-type answerError struct {
-	status      int
-	retryAfter  string
-	nobodyThere bool // 404 of the API's own; a proxy's 404 must not pass for a deletion
-}
-
-func (e *answerError) Error() string { return fmt.Sprintf("Clerk answered with status %d.", e.status) }
-
-// judgedAnswers lets only 200s of a bounded size through, as plainAnswers does,
-// and says of the others what DeleteUser has to know. Redirects end here too.
-type judgedAnswers struct{ next http.RoundTripper }
-
-func (t judgedAnswers) RoundTrip(req *http.Request) (*http.Response, error) {
-	next := t.next
-	if next == nil {
-		next = http.DefaultTransport //nolint:forbidigo // each call has a timeout, by its context
+	if wait <= 0 { // over, or nonsense
+		wait = askAgainAfter
 	}
-	resp, err := next.RoundTrip(req)
-	if err != nil {
-		return nil, err
-	}
-	resp.Body = &cappedBody{ReadCloser: resp.Body, left: maxUserBytes}
-	if resp.StatusCode == http.StatusOK {
-		return resp, nil
-	}
-	body, _ := io.ReadAll(resp.Body) // what cannot be read says nothing
-	_ = resp.Body.Close()
-	return nil, &answerError{
-		status: resp.StatusCode, retryAfter: resp.Header.Get("Retry-After"),
-		nobodyThere: resp.StatusCode == http.StatusNotFound && hasCode(body, codeNobodyThere),
-	}
-}
-
-func hasCode(body []byte, code string) bool {
-	var document clerksdk.APIErrorResponse
-	if json.NewDecoder(bytes.NewReader(body)).Decode(&document) != nil {
-		return false
-	}
-	for _, e := range document.Errors {
-		if e.Code == code {
-			return true
-		}
-	}
-	return false
+	return min(max(wait, least), askAgainAtMost)
 }

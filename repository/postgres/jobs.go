@@ -27,6 +27,20 @@ const clerkDeletionAttempts = 2000
 // another reason than that something is away. A reconciliation looks as well.
 const refreshAttempts = 10
 
+// webhookDeliveryAttempts is how often a delivery is tried that cannot be applied:
+// about a day, at the retry policy's two seconds that double to an hour. That the
+// database is away uses up no attempt.
+const webhookDeliveryAttempts = 34
+
+// Whose turn it is when a worker is free: the lowest first. What asks Clerk may
+// hang for seconds each, and must not keep back what needs nobody. The periodic
+// jobs come last.
+const (
+	priorityWebhook  = 1
+	priorityDeletion = 2
+	priorityRefresh  = 3
+)
+
 // errNoTransaction is a fault of ours: a job inserted by itself could run before
 // what it is about is there, or although it never came.
 var errNoTransaction = errInternal.WithCause(errors.New("a job must be inserted inside a transaction"))
@@ -49,13 +63,24 @@ func NewJobQueue(db *DB) (*JobQueue, error) {
 // EnqueueClerkDeletion has the deletion run once the transaction of ctx is
 // committed. Outside of one it is an error.
 func (q *JobQueue) EnqueueClerkDeletion(ctx context.Context, id string) error {
-	return q.insert(ctx, domain.ClerkDeletionJob{ID: id}, &river.InsertOpts{MaxAttempts: clerkDeletionAttempts})
+	return q.insert(ctx, domain.ClerkDeletionJob{ID: id}, &river.InsertOpts{MaxAttempts: clerkDeletionAttempts, Priority: priorityDeletion})
 }
 
 // EnqueueProfileRefresh has the job run at that moment or soon after, once the
-// transaction of ctx is committed. Outside of one it is an error.
+// transaction of ctx is committed. Outside of one it is an error. Of those with a
+// reason, one that waits or runs is enough.
 func (q *JobQueue) EnqueueProfileRefresh(ctx context.Context, job domain.ProfileRefreshJob, at time.Time) error {
-	return q.insert(ctx, job, &river.InsertOpts{MaxAttempts: refreshAttempts, ScheduledAt: at})
+	opts := &river.InsertOpts{MaxAttempts: refreshAttempts, Priority: priorityRefresh, ScheduledAt: at}
+	if job.Reason != domain.RefreshFirst {
+		opts.UniqueOpts = river.UniqueOpts{ByArgs: true, ByState: unfinishedJobs()}
+	}
+	return q.insert(ctx, job, opts)
+}
+
+// EnqueueWebhookDelivery has the delivery applied once the transaction of ctx is
+// committed. Outside of one it is an error.
+func (q *JobQueue) EnqueueWebhookDelivery(ctx context.Context, id string) error {
+	return q.insert(ctx, domain.WebhookDeliveryJob{ID: id}, &river.InsertOpts{MaxAttempts: webhookDeliveryAttempts, Priority: priorityWebhook})
 }
 
 func (q *JobQueue) insert(ctx context.Context, args river.JobArgs, opts *river.InsertOpts) error {
@@ -71,12 +96,20 @@ func (q *JobQueue) insert(ctx context.Context, args river.JobArgs, opts *river.I
 	return translate(ctx, err)
 }
 
-// unfinishedStates are the states of jobs that are still to be done.
-func unfinishedStates() []string {
-	return []string{
-		string(rivertype.JobStateAvailable), string(rivertype.JobStatePending), string(rivertype.JobStateRetryable),
-		string(rivertype.JobStateRunning), string(rivertype.JobStateScheduled),
+// unfinishedJobs are the states of jobs that are still to be done.
+func unfinishedJobs() []rivertype.JobState {
+	return []rivertype.JobState{
+		rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable, rivertype.JobStateRunning, rivertype.JobStateScheduled,
 	}
+}
+
+// unfinishedStates are their names.
+func unfinishedStates() []string {
+	var names []string
+	for _, state := range unfinishedJobs() {
+		names = append(names, string(state))
+	}
+	return names
 }
 
 // UnfinishedJobs counts the jobs that are still to be done, by state; each of

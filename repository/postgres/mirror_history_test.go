@@ -23,6 +23,7 @@ type replica struct {
 	mirror   *usecase.Mirror
 	profiles *usecase.Profiles
 	erasure  *usecase.Erasure
+	admin    *usecase.Admin
 	stores   usecase.ProfilesDeps
 }
 
@@ -35,18 +36,28 @@ func newReplica(t *testing.T, url string) replica {
 		Clerk: usecase.NewClerkDeletion(usecase.ClerkDeletionDeps{
 			Tx: db, Deletions: postgres.NewClerkDeletions(db), Queue: d.Queue, Users: nil, Sealer: storetest.Sealer, Clock: d.Clock, // no job is run here
 		}),
-	}), d}
+	}), usecase.NewAdmin(d), d}
 }
 
 // history is what happens to one person, in no order.
 type history struct {
 	id       string
-	own      string             // what the person's handles begin with
-	states   []domain.ClerkUser // what Clerk tells, maybe several of one millisecond
+	own      string // what the person's handles begin with
+	states   []told
 	requests int
 	edits    []domain.ProfilePatch
+	suspends bool // by an admin
 	gone     bool // deleted at Clerk
 	erased   bool // erased here
+}
+
+// told is a state with the way it came. Webhooks tell of even seconds, maybe
+// several of one; the API of odd ones, once each: of two answers about one moment
+// the later one counts, and there is no order to compare with.
+type told struct {
+	domain.ClerkUser
+
+	from domain.MirrorSource
 }
 
 // drawHistory draws one. Usernames are the person's own, so that what is free
@@ -62,16 +73,25 @@ func drawHistory(t *rapid.T) history {
 		}
 		return &v
 	}
+	asked := map[time.Time]bool{}
 	for range rapid.IntRange(1, 5).Draw(t, "states") {
+		from := rapid.SampledFrom([]domain.MirrorSource{domain.FromWebhook, domain.FromWebhook, domain.FromAPI}).Draw(t, "from")
+		second := 2*rapid.IntRange(0, 2).Draw(t, "second") + int(from)
 		u := domain.ClerkUser{
-			ID: h.id, UpdatedAt: storetest.Now.Add(time.Duration(rapid.IntRange(0, 5).Draw(t, "second")) * time.Second),
+			ID: h.id, UpdatedAt: storetest.Now.Add(time.Duration(second) * time.Second),
 			Email: maybe("email", "a@example.org", "b@example.org"), AvatarURL: maybe("avatar", "https://img.example/a", "https://img.example/b"),
 			DisplayName: maybe("name", "Ada", "Grace"), Suspended: rapid.IntRange(0, 3).Draw(t, "suspended") == 0,
 		}
 		if name := maybe("username", own+"_a", own+"_b", "admin", "no"); name != nil {
 			u.Username = *name
 		}
-		h.states = append(h.states, u)
+		if u.Suspended {
+			u.LockoutEndsIn = rapid.SampledFrom([]time.Duration{0, time.Hour}).Draw(t, "lockout")
+		}
+		if from == domain.FromWebhook || !asked[u.UpdatedAt] {
+			h.states = append(h.states, told{u, from})
+		}
+		asked[u.UpdatedAt] = true
 	}
 	if rapid.Bool().Draw(t, "edits the name") {
 		h.edits = append(h.edits, domain.ProfilePatch{DisplayName: domain.Some("Edited here")})
@@ -79,6 +99,7 @@ func drawHistory(t *rapid.T) history {
 	if rapid.Bool().Draw(t, "edits the handle") {
 		h.edits = append(h.edits, domain.ProfilePatch{Handle: domain.Some(own + "_edited")})
 	}
+	h.suspends = rapid.IntRange(0, 3).Draw(t, "suspends") == 0
 	h.gone = rapid.IntRange(0, 3).Draw(t, "gone") == 0
 	h.erased = rapid.IntRange(0, 3).Draw(t, "erased") == 0
 	return h
@@ -88,9 +109,9 @@ func drawHistory(t *rapid.T) history {
 func (h history) expected() *domain.Profile {
 	p := domain.NewProfile(h.id, "drawn", storetest.Now)
 	states := slices.Clone(h.states)
-	slices.SortStableFunc(states, func(a, b domain.ClerkUser) int { return a.UpdatedAt.Compare(b.UpdatedAt) })
+	slices.SortStableFunc(states, func(a, b told) int { return a.UpdatedAt.Compare(b.UpdatedAt) })
 	for _, u := range states {
-		p.ApplyClerk(u, domain.FromWebhook, p.ProposedHandle(u, domain.FromWebhook), storetest.Now)
+		p.ApplyClerk(u.ClerkUser, u.from, p.ProposedHandle(u.ClerkUser, u.from), storetest.Now)
 	}
 	return p
 }
@@ -104,10 +125,25 @@ func (h history) play(t *testing.T, replicas []replica) (edited map[string]bool)
 	for _, u := range h.states {
 		for range 1 + rand.N(2) {
 			steps = append(steps, func(r replica) error {
-				_, err := r.mirror.Apply(within(t), u, domain.FromWebhook)
+				_, err := r.mirror.Apply(within(t), u.ClerkUser, u.from)
 				return err
 			})
 		}
+	}
+	if h.suspends {
+		steps = append(steps, func(r replica) error {
+			p, err := r.stores.Profiles.ByClerkID(within(t), h.id)
+			if err == nil {
+				_, err = r.admin.Suspend(within(t), caller("user_admin"), p.ID, domain.Suspension{Reason: "abuse"}, domain.IfMatch{})
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			edited["suspended"] = err == nil
+			if errors.Is(err, domain.NotFound) { // not there yet, or no more
+				return nil
+			}
+			return err
+		})
 	}
 	for range h.requests {
 		steps = append(steps, func(r replica) error {
@@ -188,6 +224,8 @@ func TestHistoriesEndAlike(t *testing.T) {
 			rt.Fatal(err)
 		case h.gone:
 			rt.Fatal("the person is gone at Clerk and here is still a profile")
+		case h.watched(p) && ask[int](t, conn, "SELECT count(*) FROM river_job WHERE args->>'id' = $1 AND args->>'reason' = 'lockout'", p.ID) != 1:
+			rt.Fatal("nobody will see the end of the lockout")
 		default:
 			ends["there"]++
 			h.compare(rt, p, edited)
@@ -220,7 +258,8 @@ func TestFirstRequestsAgainstDeliveries(t *testing.T) {
 		for i := range 120 {
 			wg.Go(func() {
 				<-start
-				r, err := replicas[i%2], error(nil)
+				var err error
+				r := replicas[i%2]
 				if i%6 == 0 {
 					_, err = r.mirror.Apply(within(t), u, domain.FromWebhook)
 				} else {
@@ -245,6 +284,12 @@ func TestFirstRequestsAgainstDeliveries(t *testing.T) {
 
 func (h history) compare(rt *rapid.T, p *domain.Profile, edited map[string]bool) {
 	want := h.expected()
+	if edited["suspended"] {
+		want.Status = domain.StatusSuspended
+	}
+	if edited["suspended"] != (p.SuspendedReason != nil) {
+		rt.Fatalf("suspended by an admin: %v, and the reason is %s", edited["suspended"], deref(p.SuspendedReason))
+	}
 	if fmt.Sprint(deref(p.Email), deref(p.AvatarURL), p.Mirror.Suspended, p.Status) != fmt.Sprint(deref(want.Email), deref(want.AvatarURL), want.Mirror.Suspended, want.Status) {
 		rt.Fatalf("mirrored is\n%s %s %v %s\nwant\n%s %s %v %s", deref(p.Email), deref(p.AvatarURL), p.Mirror.Suspended, p.Status,
 			deref(want.Email), deref(want.AvatarURL), want.Mirror.Suspended, want.Status)
@@ -263,10 +308,21 @@ func (h history) compare(rt *rapid.T, p *domain.Profile, edited map[string]bool)
 	}
 }
 
+// watched tells whether the profile is in a state with a lockout that will end.
+func (h history) watched(p *domain.Profile) bool {
+	return slices.ContainsFunc(h.states, func(u told) bool {
+		now := *p
+		return now.Knows(u.ClerkUser, u.from) && u.LockoutEndsIn > 0
+	})
+}
+
 // wantSettled tells Clerk's states once more: nothing moves, and nobody comes back.
 func (h history) wantSettled(t *testing.T, rt *rapid.T, r replica, before *domain.Profile) {
 	for _, i := range rand.Perm(len(h.states)) {
-		if _, err := r.mirror.Apply(within(t), h.states[i], domain.FromWebhook); err != nil {
+		if h.states[i].from == domain.FromAPI {
+			continue // it says what is true when it is asked, whatever it said before
+		}
+		if _, err := r.mirror.Apply(within(t), h.states[i].ClerkUser, domain.FromWebhook); err != nil {
 			rt.Fatal(err)
 		}
 	}

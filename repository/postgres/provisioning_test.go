@@ -194,7 +194,7 @@ func (s *saboteur) sent() (int, []string) {
 // and again when it is repeated: the request fails and nothing is there.
 func TestAConnectionLostBetweenAnyTwoStatementsLeavesNothing(t *testing.T) {
 	for n, got := range cutFirstRequests(t, true) {
-		if !errors.Is(got.err, domain.Unavailable) || got.rows != [3]int{} {
+		if !errors.Is(got.err, domain.Unavailable) || got.rows != [4]int{} {
 			t.Errorf("cut at %d: %v, rows %v; want none", n+1, got.err, got.rows)
 		}
 	}
@@ -206,12 +206,12 @@ func TestAConnectionLostOnceIsMadeGood(t *testing.T) {
 	results := cutFirstRequests(t, false)
 	for n, got := range results {
 		if n+1 == len(results) {
-			if !errors.Is(got.err, domain.Unavailable) || got.rows != [3]int{} {
+			if !errors.Is(got.err, domain.Unavailable) || got.rows != [4]int{} {
 				t.Errorf("cut at the commit: %v, rows %v; want none", got.err, got.rows)
 			}
 			continue
 		}
-		if got.err != nil || got.rows != [3]int{1, 1, 1} {
+		if got.err != nil || got.rows != [4]int{1, 1, 1, 1} {
 			t.Errorf("cut at %d: %v, rows %v; want one of each", n+1, got.err, got.rows)
 		}
 	}
@@ -219,7 +219,7 @@ func TestAConnectionLostOnceIsMadeGood(t *testing.T) {
 
 type cutResult struct {
 	err  error
-	rows [3]int // profiles, preferences and audit events more than before
+	rows [4]int // profiles, preferences, audit events and jobs more than before
 }
 
 // cutFirstRequests makes one first request for each of its statements.
@@ -233,17 +233,18 @@ func cutFirstRequests(t *testing.T, stubborn bool) []cutResult {
 	_, err := profiles.Resolve(within(t), caller(newClerkID()))
 	must(t, err)
 	total, statements := spy.sent()
-	if total != 8 { // select, begin, lock, erased, insert ×3, commit
+	if total != 9 { // select, begin, lock, erased, insert ×3 and a job, commit
 		t.Fatalf("a first request sends %d statements: %q", total, statements)
 	}
 	results := make([]cutResult, total)
 	for n := range results {
 		p0, pr0, e0 := counts(t, conn)
+		j0 := ask[int](t, conn, "SELECT count(*) FROM river_job")
 		id := newClerkID()
 		spy.arm(n + 1)
 		_, err := profiles.Resolve(within(t), caller(id))
 		p1, pr1, e1 := counts(t, conn)
-		results[n] = cutResult{err, [3]int{p1 - p0, pr1 - pr0, e1 - e0}}
+		results[n] = cutResult{err, [4]int{p1 - p0, pr1 - pr0, e1 - e0, ask[int](t, conn, "SELECT count(*) FROM river_job") - j0}}
 		spy.arm(0)
 		if _, err := profiles.Resolve(within(t), caller(id)); err != nil {
 			t.Errorf("after the cut at %d: %v", n+1, err)

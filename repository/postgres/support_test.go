@@ -12,6 +12,7 @@ import (
 	"github.com/profile-api/profile-api/internal/storetest"
 	"github.com/profile-api/profile-api/internal/testschema"
 	"github.com/profile-api/profile-api/internal/testservers"
+	"github.com/profile-api/profile-api/internal/teststores"
 	"github.com/profile-api/profile-api/repository/postgres"
 	"github.com/profile-api/profile-api/usecase"
 )
@@ -96,16 +97,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 }
 
 func deps(db *postgres.DB) usecase.ProfilesDeps {
-	queue, err := postgres.NewJobQueue(db)
-	if err != nil { // it asks nobody
-		panic(err)
-	}
-	return usecase.ProfilesDeps{
-		Tx: db, Profiles: postgres.NewProfiles(db), Finder: postgres.NewProfiles(db), Eraser: postgres.NewProfiles(db),
-		Mirror: postgres.NewProfiles(db), Queue: queue, Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db),
-		Reservations: postgres.NewHandleReservations(db), Identities: postgres.NewIdentities(db), Responses: postgres.NewIdempotency(db),
-		Clock: storetest.NewClock(), Hashes: storetest.Hashes,
-	}
+	return teststores.Over(db, storetest.NewClock(), storetest.Hashes, domain.Cursors{})
 }
 
 func counts(t *testing.T, conn *pgx.Conn) (profiles, preferences, events int) {

@@ -73,6 +73,27 @@ func (c jobsCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
+var openDeliveries = prometheus.NewDesc("webhook_deliveries", "Deliveries of Clerk's that are not done with, by state.", []string{"state"}, nil)
+
+// deliveriesCollector asks the database when it is scraped, as [jobsCollector] does.
+type deliveriesCollector struct{ db *postgres.DB }
+
+// Describe lists the metric.
+func (c deliveriesCollector) Describe(ch chan<- *prometheus.Desc) { ch <- openDeliveries }
+
+// Collect counts the deliveries.
+func (c deliveriesCollector) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	counts, err := c.db.OpenDeliveries(ctx)
+	if err != nil {
+		return
+	}
+	for state, n := range counts {
+		ch <- prometheus.MustNewConstMetric(openDeliveries, prometheus.GaugeValue, float64(n), string(state))
+	}
+}
+
 var dependencyUp = prometheus.NewDesc("dependency_up", "1 when the dependency answers, else 0.", []string{"dependency"}, nil)
 
 // dependencyCollector asks when it is scraped, through the health use case's memory.

@@ -38,7 +38,7 @@ func (systemClock) Now() time.Time { return time.Now() }
 // settings or addresses that cannot be used, or a shutdown that took too long.
 func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	clock := systemClock{}
-	hashes := domain.NewPseudonymizer(s.SecretKey.Reveal(), reveal(s.SecretKeyFallbacks)...)
+	hashes := hashesOf(s)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
@@ -61,45 +61,53 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	}
 	defer closing(ctx, log, "valkey", cache.Close)
 
-	// Clerk: who is who.
+	// Clerk: who is who, and who signs its webhooks.
+	secrets, err := domain.NewWebhookSecrets(reveal(s.ClerkWebhookSecret))
+	if err != nil {
+		return err
+	}
 	keys, gate, err := openClerk(s, clock, log)
 	if err != nil {
 		return err
 	}
+
+	// Events for other services: where they go, and the outbox on their way.
+	sinks, err := eventSinks(s, cache)
+	if err != nil {
+		return err
+	}
+	outbox := newOutbox(s, db)
 
 	// Use cases.
 	queue, err := postgres.NewJobQueue(db)
 	if err != nil {
 		return err
 	}
-	responses := postgres.NewIdempotency(db)
-	stores := usecase.ProfilesDeps{
-		Tx: db, Profiles: postgres.NewProfiles(db), Finder: postgres.NewProfiles(db), Eraser: postgres.NewProfiles(db),
-		Mirror: postgres.NewProfiles(db), Queue: queue,
-		Preferences: postgres.NewPreferences(db), Audit: postgres.NewAuditLog(db), Reservations: postgres.NewHandleReservations(db),
-		Identities: postgres.NewIdentities(db), Responses: responses, Clock: clock, Hashes: hashes, Cursors: domain.NewCursors(sealerOf(s)),
-	}
+	stores := newStores(s, db, queue)
 	health := usecase.NewHealth(usecase.HealthDeps{
 		Database: db, Cache: limiter, Migrations: migrator, Disk: disk.Meter{Path: s.DiskPath},
 		DiskMinPercent: float64(s.DiskMinFreePercent), Clock: clock, Log: log,
 	})
 
 	// Background jobs.
-	work, err := newJobs(ctx, s, log, db, queue, migrator, registry)
+	work, err := newJobs(ctx, s, log, db, queue, migrator, outbox, registry, stores)
 	if err != nil {
 		return err
 	}
+	dispatch := newEvents(ctx, log, outbox, sinks, migrator, registry)
 
 	// The edge. Tracing and Sentry, when they come, are wired here: a tracer
 	// takes its parent from middleware.TraceFrom, Sentry hears of 5xx from the log.
 	metrics := middleware.NewMetrics(registry)
-	registry.MustRegister(poolCollector{db}, jobsCollector{db}, dependencyCollector{health, keys}, keyAge(keys))
+	registry.MustRegister(poolCollector{db}, jobsCollector{db}, deliveriesCollector{db}, dependencyCollector{health, keys}, keyAge(keys),
+		reconcileCollector{postgres.NewReconciliations(db)})
 	api := rest.New(rest.Deps{
 		Profiles: usecase.NewProfiles(stores), Preferences: usecase.NewPreferences(stores), Activity: usecase.NewActivity(stores),
-		Export: usecase.NewExport(stores), Admin: usecase.NewAdmin(stores), Health: health,
+		Export: usecase.NewExport(stores, sealerOf(s)), Admin: usecase.NewAdmin(stores), Health: health,
 		Erasure:     usecase.NewErasure(usecase.ErasureDeps{ProfilesDeps: stores, Clerk: work.clerkDeletion}),
-		Idempotency: usecase.NewIdempotency(usecase.IdempotencyDeps{Tx: db, Store: responses, Clock: clock, Hashes: hashes}),
-		Verifier:    gate, Limiter: limiter, Clock: clock, Hashes: hashes, Metrics: metrics, Log: log,
+		Idempotency: usecase.NewIdempotency(usecase.IdempotencyDeps{Tx: db, Store: postgres.NewIdempotency(db), Clock: clock, Hashes: hashes}),
+		Inbox:       work.inbox, WebhookSecrets: secrets,
+		Verifier: gate, Limiter: limiter, Clock: clock, Hashes: hashes, Metrics: metrics, Log: log,
 		RequireHTTPS: s.Production(), AllowedHosts: s.AllowedHosts, CORSAllowedOrigins: s.CORSAllowedOrigins,
 		TrustedProxies: s.TrustedProxies, MaxBodyBytes: s.MaxBodyBytes, RequestTimeout: s.RequestTimeout,
 		AdminRequestTimeout: s.AdminRequestTimeout, RateLimitAdminBypass: s.RateLimitAdminBypass,
@@ -111,10 +119,11 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	background.start(keys.Run)
 	background.start(limiter.Run)
 	background.start(work.runner.Run)
+	background.start(dispatch.Run)
 	if s.MigrateOnStart {
 		background.start(func(ctx context.Context) error { migrateWhenPossible(ctx, migrator, log); return nil })
 	}
-	return serve(ctx, s, log, health, work.runner, api, ops.Handler(registry))
+	return serve(ctx, s, log, health, drainers{work.runner, dispatch}, api, ops.Handler(registry))
 }
 
 func openValkey(s *config.Settings, clock usecase.Clock, log *slog.Logger) (*redis.Client, *valkey.Limiter, error) {

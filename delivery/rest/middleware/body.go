@@ -12,18 +12,21 @@ import (
 	"github.com/profile-api/profile-api/domain"
 )
 
-// BodyLimit refuses bodies over max bytes with 413: at once when the length is
-// declared, else while reading. The connection ends with such an answer: the
+// BodyLimit refuses bodies over max bytes, or over the route's own limit, with 413:
+// at once when the length is declared, else while reading. The connection ends with such an answer: the
 // rest of the body is not worth reading.
 func BodyLimit(maxBytes int64) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			r := c.Request()
-			if r.ContentLength > maxBytes {
+			r, most := c.Request(), maxBytes
+			if own := StateOf(c).Route.MaxBodyBytes; own > 0 {
+				most = own
+			}
+			if r.ContentLength > most {
 				return tooLarge(c)
 			}
 			if r.Body != nil && r.Body != http.NoBody {
-				r.Body = &limitedBody{ReadCloser: r.Body, left: maxBytes, refuse: func() error { return tooLarge(c) }}
+				r.Body = &limitedBody{ReadCloser: r.Body, left: most, refuse: func() error { return tooLarge(c) }}
 			}
 			return next(c)
 		}

@@ -45,6 +45,9 @@ func Observe(log *slog.Logger, m *Metrics, hashes domain.Pseudonymizer, clock us
 			s, elapsed := StateOf(c), clock.Now().Sub(start)
 			method := methodLabel(c.Request().Method)
 			m.observe(method, s.Route.Template, strconv.Itoa(status), elapsed)
+			if s.Route.Refused != nil && status >= 400 && status < statusClientGone {
+				s.Route.Refused(client)
+			}
 			attrs := []slog.Attr{
 				slog.String("request_id", s.RequestID), slog.String("trace_id", s.Trace.TraceID),
 				slog.String("method", method), slog.String("route", s.Route.Template), slog.Int("status", status),

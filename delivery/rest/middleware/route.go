@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"context"
 	"net/http"
 	"regexp"
 	"strings"
@@ -21,6 +22,7 @@ const (
 	AccessAccount           // a signed-in person whose account is in order
 	AccessAdmin             // a signed-in person with the admin role
 	AccessOpen              // anyone, the Authorization header is not looked at (health, reference)
+	AccessClerk             // Clerk, by a signed delivery; the Authorization header is not looked at
 )
 
 // Route is one row of the route table.
@@ -34,7 +36,11 @@ type Route struct {
 	Idempotent bool
 	// ErasesCaller marks the one route after which its caller exists no more.
 	ErasesCaller bool
-	Handler      echo.HandlerFunc
+	// MaxBodyBytes replaces the limit on bodies where it is not zero.
+	MaxBodyBytes int64
+	// Refused, when set, hears of each request that is answered 4xx, whichever layer refused it.
+	Refused func(ctx context.Context)
+	Handler echo.HandlerFunc
 }
 
 // Routes finds the row of a request. Its keys come from the table alone, so

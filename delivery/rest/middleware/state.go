@@ -19,8 +19,10 @@ type State struct {
 
 	// Principal is the verified caller; the zero value for an anonymous one.
 	Principal domain.Principal
-	// AuthError is why a presented token was not accepted; nil without a token.
+	// AuthError is why a presented token, or a webhook, was not accepted; nil without a token.
 	AuthError error
+	// Delivery is a webhook whose signature was verified; nil for any other request.
+	Delivery *SignedDelivery
 	// Profile is the caller's own profile; set on routes that ask for an account,
 	// and on public ones when the caller has one.
 	Profile *domain.Profile

@@ -1,0 +1,169 @@
+package domain
+
+import "time"
+
+// WebhookState says how far a delivery has come.
+type WebhookState string
+
+// The states of a delivery. Those that wait for something hold its data.
+const (
+	WebhookReceived WebhookState = "received" // a job will apply it
+	WebhookFailed   WebhookState = "failed"   // it could not be applied yet, and will be tried again
+	WebhookApplied  WebhookState = "applied"  // the mirror says what it says
+	WebhookIgnored  WebhookState = "ignored"  // there was nothing to do: stale, or the person is erased
+	WebhookDead     WebhookState = "dead"     // it will not be tried again by itself: somebody has to look
+)
+
+// Reasons of deliveries that are done with, beside those that the mirror gives.
+const (
+	WebhookReasonErased  = "erased"  // the person is, or was meanwhile
+	WebhookReasonRemoved = "removed" // deleted at Clerk, and here by this
+	WebhookReasonAbsent  = "absent"  // deleted at Clerk, and nobody was here
+)
+
+const (
+	webhookDoneRetention = 30 * 24 * time.Hour // applied and ignored: long enough to know any late repeat of Svix's
+	webhookDeadRetention = 90 * 24 * time.Hour // as that of River's discarded jobs
+
+	purposeWebhookData    = "webhook-delivery" // of the Sealer
+	purposeWebhookSubject = "webhook-subject"  // of the Pseudonymizer
+)
+
+// WebhookStates lists every state.
+func WebhookStates() []WebhookState {
+	return []WebhookState{WebhookReceived, WebhookFailed, WebhookApplied, WebhookIgnored, WebhookDead}
+}
+
+// OpenWebhookStates are those of deliveries that are not done with: their data is kept.
+func OpenWebhookStates() []WebhookState {
+	return []WebhookState{WebhookReceived, WebhookFailed, WebhookDead}
+}
+
+// WebhookDelivery is a delivery of Clerk's in the inbox, and its row. Whom it
+// tells of is known by a keyed hash; what it says is sealed, and cleared when
+// it is done with or the person is erased. It is immutable but for new values
+// that its methods give.
+type WebhookDelivery struct {
+	ID          string       `gorm:"column:id;primaryKey"` // svix-id, see [ValidWebhookID]
+	Type        WebhookType  `gorm:"column:type"`          // never WebhookOther
+	State       WebhookState `gorm:"column:state"`
+	Reason      string       `gorm:"column:reason"`       // why it is in that state; safe for anyone to read
+	Attempts    int          `gorm:"column:attempts"`     // that failed; waiting for what is away uses none
+	SubjectHash *string      `gorm:"column:subject_hash"` // of the Clerk id; nil when the data names nobody, or is gone
+	SealedData  *string      `gorm:"column:sealed_data"`  // nil when there is nothing left to apply
+	ReceivedAt  time.Time    `gorm:"column:received_at"`  // when this data came; tells a repeat that revived it from what was there
+	UpdatedAt   time.Time    `gorm:"column:updated_at;autoUpdateTime:false"`
+	ExpiresAt   *time.Time   `gorm:"column:expires_at"` // when it may be forgotten; nil while something will happen by itself
+}
+
+// TableName tells GORM the table.
+func (WebhookDelivery) TableName() string { return "webhook_deliveries" }
+
+// NewWebhookDelivery seals what an event says.
+func NewWebhookDelivery(id string, e WebhookEvent, sealer Sealer, hashes Pseudonymizer, now time.Time) (WebhookDelivery, error) {
+	sealed, err := sealer.Seal(purposeWebhookData, e.Data)
+	if err != nil {
+		return WebhookDelivery{}, err
+	}
+	now = storedTime(now)
+	d := WebhookDelivery{ID: id, Type: e.Type, State: WebhookReceived, SealedData: &sealed, ReceivedAt: now, UpdatedAt: now}
+	if subject := e.Subject(); subject != "" {
+		h := WebhookSubjectHashes(hashes, subject)[0]
+		d.SubjectHash = &h
+	}
+	return d, nil
+}
+
+// WebhookSubjectHashes are the hashes that deliveries about the person may be
+// known by: that of the current key first.
+func WebhookSubjectHashes(hashes Pseudonymizer, clerkUserID string) []string {
+	return hashes.Candidates(purposeWebhookSubject, clerkUserID)
+}
+
+// Event opens the seal. The error is about a key that is in SECRET_KEY and
+// SECRET_KEY_FALLBACKS no more, a row that was tampered with, or one whose data is gone.
+func (d WebhookDelivery) Event(sealer Sealer) (WebhookEvent, error) {
+	if d.SealedData == nil {
+		return WebhookEvent{}, errNoDeliveryData
+	}
+	data, err := sealer.Open(purposeWebhookData, *d.SealedData)
+	if err != nil {
+		return WebhookEvent{}, errDeliveryUnderLostKey.WithCause(err)
+	}
+	return WebhookEvent{Type: d.Type, Data: data}, nil
+}
+
+// Settled is the delivery when it was applied or ignored: its data goes, and with
+// it whom it was about.
+func (d WebhookDelivery) Settled(state WebhookState, reason string, now time.Time) WebhookDelivery {
+	d.SealedData, d.SubjectHash = nil, nil
+	return d.turned(state, reason, now, WebhookRetention(state))
+}
+
+// Failed is the delivery after a run that failed; counted tells whether it used up an attempt.
+func (d WebhookDelivery) Failed(reason string, counted bool, now time.Time) WebhookDelivery {
+	if counted {
+		d.Attempts++
+	}
+	return d.turned(WebhookFailed, reason, now, 0)
+}
+
+// Dead is the delivery when no run will come by itself any more; its data is kept for a replay.
+func (d WebhookDelivery) Dead(reason string, counted bool, now time.Time) WebhookDelivery {
+	d = d.Failed(reason, counted, now)
+	return d.turned(WebhookDead, reason, now, WebhookRetention(WebhookDead))
+}
+
+// Replayed is the delivery as if it had just come.
+func (d WebhookDelivery) Replayed(now time.Time) WebhookDelivery {
+	d.Attempts = 0
+	return d.turned(WebhookReceived, "", now, 0)
+}
+
+func (d WebhookDelivery) turned(state WebhookState, reason string, now time.Time, keep time.Duration) WebhookDelivery {
+	d.State, d.Reason, d.UpdatedAt, d.ExpiresAt = state, reason, storedTime(now), nil
+	if keep > 0 {
+		end := d.UpdatedAt.Add(keep)
+		d.ExpiresAt = &end
+	}
+	return d
+}
+
+// WebhookRetention is how long a delivery is kept in that state; zero for ever.
+func WebhookRetention(state WebhookState) time.Duration {
+	switch state {
+	case WebhookApplied, WebhookIgnored:
+		return webhookDoneRetention
+	case WebhookDead:
+		return webhookDeadRetention
+	case WebhookReceived, WebhookFailed:
+	}
+	return 0
+}
+
+// WebhookOutcome is what became of a delivery at one moment, for the metrics.
+type WebhookOutcome string
+
+// The outcomes. A delivery has several, one after the other.
+const (
+	OutcomeReceived WebhookOutcome = "received" // stored
+	OutcomeKnown    WebhookOutcome = "known"    // a repeat; nothing changed
+	OutcomeRejected WebhookOutcome = "rejected" // refused, and not stored
+	OutcomeApplied  WebhookOutcome = "applied"
+	OutcomeIgnored  WebhookOutcome = "ignored"
+	OutcomeFailed   WebhookOutcome = "failed" // one run of its job
+	OutcomeDead     WebhookOutcome = "dead"
+)
+
+// WebhookOutcomes lists every outcome.
+func WebhookOutcomes() []WebhookOutcome {
+	return []WebhookOutcome{
+		OutcomeReceived, OutcomeKnown, OutcomeRejected, OutcomeApplied, OutcomeIgnored, OutcomeFailed, OutcomeDead,
+	}
+}
+
+var (
+	errNoDeliveryData       = NewError(Conflict, CodeConflict, "The data of this delivery is gone.")
+	errDeliveryUnderLostKey = NewError(Internal, CodeInternal,
+		"A delivery cannot be opened: the key it was sealed under is neither SECRET_KEY nor one of SECRET_KEY_FALLBACKS.")
+)

@@ -127,7 +127,7 @@ func (r *Runner) awaitSchema(ctx context.Context) bool {
 // out of the settings.
 func (r *Runner) tellOfLeftEvents(ctx context.Context) {
 	if n, err := r.deps.Queue.Left(ctx); err == nil && n > 0 {
-		r.deps.Log.LogAttrs(ctx, slog.LevelWarn, "events wait for sinks that are configured no more; they are removed when they are a week old",
+		r.deps.Log.LogAttrs(ctx, slog.LevelWarn, "events wait for sinks that are configured no more; they are removed when nobody has tried them for a week",
 			slog.Int64("events", n), slog.Int64("counted_up_to", domain.MaxCountedEvents))
 	}
 }

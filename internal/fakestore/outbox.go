@@ -81,12 +81,17 @@ func (f Outbox) Delivered(ctx context.Context, e domain.PendingEvent) error {
 	})
 }
 
-// Failed puts the event off.
+// Failed puts the event off, and those behind it.
 func (f Outbox) Failed(ctx context.Context, e domain.PendingEvent, reason string, again time.Time) error {
 	return f.s.do(ctx, "outbox.failed", func(data *state) error {
-		for i, r := range data.outbox {
-			if r.Seq == e.Seq && r.Attempts == e.Attempts {
-				data.outbox[i].next, data.outbox[i].reason = again, reason
+		head := slices.IndexFunc(data.outbox, func(r outboxRow) bool { return r.Seq == e.Seq && r.Attempts == e.Attempts })
+		if head < 0 {
+			return nil
+		}
+		data.outbox[head].next, data.outbox[head].reason = again, reason
+		for i, r := range data.outbox[head+1:] {
+			if r.sink == data.outbox[head].sink && r.ProfileID == e.ProfileID && r.next.Before(again) {
+				data.outbox[head+1+i].next = again
 			}
 		}
 		return nil
@@ -106,11 +111,11 @@ func (f Outbox) Left(ctx context.Context) (n int64, err error) {
 	return n, err
 }
 
-// PurgeExpired removes events for other sinks that are a week old.
+// PurgeExpired removes events for other sinks that nobody has tried for a week.
 func (f Outbox) PurgeExpired(ctx context.Context, at time.Time, limit int) (n int, err error) {
 	err = f.s.do(ctx, "outbox.purge", func(data *state) error {
 		data.outbox = slices.DeleteFunc(slices.Clone(data.outbox), func(r outboxRow) bool {
-			over := n < limit && !slices.Contains(f.sinks, r.sink) && !r.occurredAt.After(at.AddDate(0, 0, -7))
+			over := n < limit && !slices.Contains(f.sinks, r.sink) && !r.next.After(at.AddDate(0, 0, -7))
 			if over {
 				n++
 			}

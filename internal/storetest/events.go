@@ -31,7 +31,7 @@ func Events(t *testing.T, open func(*testing.T) OutboxStores) {
 	t.Helper()
 	for name, suite := range map[string]func(*testing.T, outboxWorld){
 		"append": outboxAppend, "order": outboxOrder, "claims": outboxClaims, "failures": outboxFailures, "lost claims": outboxLostClaims,
-		"places": outboxPlaces, "former sinks": outboxFormerSinks, "backlogs": outboxBacklogs,
+		"places": outboxPlaces, "former sinks": outboxFormerSinks, "sinks of others": outboxSinksOfOthers, "backlogs": outboxBacklogs,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t)
@@ -208,7 +208,7 @@ func outboxPlaces(t *testing.T, w outboxWorld) {
 	}
 }
 
-// Events of a sink that was taken out of the settings stay for a week.
+// Events of a sink that was taken out of the settings stay for a week in which nobody tried them.
 func outboxFormerSinks(t *testing.T, w outboxWorld) {
 	ctx := background(t)
 	w.put(t, domain.NewID(Now), 3) // at Now, and one and two seconds later
@@ -236,6 +236,29 @@ func outboxFormerSinks(t *testing.T, w outboxWorld) {
 	if n, err := w.box.PurgeExpired(ctx, Now.Add(100*week), 9); err != nil || n != 0 {
 		t.Errorf("removed %d of a sink that is configured, %v", n, err)
 	}
+}
+
+// Whoever has not the sink removes nothing of it that others still try, however
+// old it is: the week begins when they stop, for the first event and those behind it.
+func outboxSinksOfOthers(t *testing.T, w outboxWorld) {
+	ctx := background(t)
+	w.put(t, domain.NewID(Now), 3)
+	without := w.Open("b")
+	const day, pause = 24 * time.Hour, 10 * time.Minute
+	remove := func(after time.Duration, want int) {
+		t.Helper()
+		if n, err := without.PurgeExpired(ctx, Now.Add(after), 9); err != nil || n != want {
+			t.Errorf("after %s: removed %d, %v; want %d", after, n, err, want)
+		}
+	}
+	for d := range time.Duration(9) {
+		claimed := w.claim(t, "a", d*day, 9, 9)
+		remove(d*day, 0)
+		must(t, w.box.Failed(ctx, claimed[0], "down", Now.Add(d*day+pause)))
+		remove(d*day, 0)
+	}
+	remove(8*day+pause+7*day-time.Microsecond, 0)
+	remove(8*day+pause+7*day, 3)
 }
 
 func outboxBacklogs(t *testing.T, w outboxWorld) {

@@ -10,8 +10,8 @@ import (
 	"github.com/profile-api/profile-api/domain"
 )
 
-// leftEventsHold is how long events are kept whose sink is configured no more: a
-// release that is rolled back, or a replica that still has the old settings, finds them.
+// leftEventsHold is how long events that nobody tries are kept when their sink is
+// not configured: a release that is rolled back finds them.
 const leftEventsHold = 7 * 24 * time.Hour
 
 // EventOutbox keeps events until every sink has taken them.
@@ -120,12 +120,14 @@ func (s *EventOutbox) Left(ctx context.Context) (n int64, err error) {
 	return n, err
 }
 
-// PurgeExpired removes at most limit events whose sink is configured no more and
-// which occurred a week before that moment or earlier, the oldest first. An event
-// of a sink that is configured never expires.
+// PurgeExpired removes at most limit events whose sink is not configured here and
+// which nobody has tried for a week before that moment, the oldest first. Their age
+// says nothing: another replica may serve the sink, and whoever does moves the next
+// try at least every hour, of those behind it too. An event of a sink that is
+// configured never expires.
 func (s *EventOutbox) PurgeExpired(ctx context.Context, at time.Time, limit int) (int, error) {
 	result := s.db.conn(ctx).Exec(`DELETE FROM event_outbox WHERE seq IN (SELECT seq FROM event_outbox
-		WHERE sink <> ALL (CAST(? AS text[])) AND occurred_at <= ? ORDER BY seq LIMIT ? FOR UPDATE SKIP LOCKED)`,
+		WHERE sink <> ALL (CAST(? AS text[])) AND next_attempt_at <= ? ORDER BY seq LIMIT ? FOR UPDATE SKIP LOCKED)`,
 		textArray(s.sinks), at.Add(-leftEventsHold), limit)
 	return int(result.RowsAffected), translate(ctx, result.Error)
 }

@@ -27,7 +27,8 @@ type Outbox struct {
 // Outbox gives the outbox as a program with these sinks sees it.
 func (s *Store) Outbox(sinks ...string) Outbox { return Outbox{s, sinks} }
 
-// Append refuses to work outside of a transaction.
+// Append refuses to work outside of a transaction. An event waits with the profile's
+// first one, when that waits after a failure.
 func (f Outbox) Append(ctx context.Context, e domain.Event) error {
 	if ctx.Value(txKey{}) != f.s {
 		return errNoTransaction
@@ -41,10 +42,15 @@ func (f Outbox) Append(ctx context.Context, e domain.Event) error {
 			if slices.ContainsFunc(data.outbox, func(r outboxRow) bool { return r.EventID == e.ID && r.sink == sink }) {
 				return errConflict
 			}
+			next := e.OccurredAt
+			first := slices.IndexFunc(data.outbox, func(r outboxRow) bool { return r.sink == sink && r.ProfileID == e.ProfileID })
+			if first >= 0 && data.outbox[first].reason != "" && data.outbox[first].next.After(next) {
+				next = data.outbox[first].next
+			}
 			data.lastSeq++
 			data.outbox = append(data.outbox, outboxRow{
 				PendingEvent: domain.PendingEvent{Seq: data.lastSeq, EventID: e.ID, Type: e.Type, ProfileID: e.ProfileID, Payload: payload},
-				sink:         sink, occurredAt: e.OccurredAt, next: e.OccurredAt,
+				sink:         sink, occurredAt: e.OccurredAt, next: next,
 			})
 		}
 		return nil
@@ -63,7 +69,7 @@ func (f Outbox) Claim(ctx context.Context, c domain.EventClaim) (claimed []domai
 			heads[r.ProfileID] = true
 			if fresh := r.Attempts == 0; !r.next.After(c.Now) && room[fresh] > 0 {
 				room[fresh]--
-				r.Attempts, r.ClaimedAt, r.next = r.Attempts+1, c.Now, c.Until
+				r.Attempts, r.ClaimedAt, r.next, r.reason = r.Attempts+1, c.Now, c.Until, ""
 				data.outbox[i] = r
 				claimed = append(claimed, r.PendingEvent)
 			}

@@ -31,7 +31,7 @@ func Events(t *testing.T, open func(*testing.T) OutboxStores) {
 	t.Helper()
 	for name, suite := range map[string]func(*testing.T, outboxWorld){
 		"append": outboxAppend, "order": outboxOrder, "claims": outboxClaims, "failures": outboxFailures, "lost claims": outboxLostClaims,
-		"places": outboxPlaces, "former sinks": outboxFormerSinks, "sinks of others": outboxSinksOfOthers, "backlogs": outboxBacklogs,
+		"places": outboxPlaces, "former sinks": outboxFormerSinks, "sinks of others": outboxSinksOfOthers, "later changes": outboxLaterChanges, "backlogs": outboxBacklogs,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t)
@@ -259,6 +259,41 @@ func outboxSinksOfOthers(t *testing.T, w outboxWorld) {
 	}
 	remove(8*day+pause+7*day-time.Microsecond, 0)
 	remove(8*day+pause+7*day, 3)
+}
+
+// What is appended behind an event that waits after a failure waits with it, so
+// that nobody has to look at it meanwhile, and is due as soon as that one has been
+// taken; so is what was appended during the try. Other sinks and profiles don't wait.
+func outboxLaterChanges(t *testing.T, w outboxWorld) {
+	ctx := background(t)
+	id, other := domain.NewID(Now), domain.NewID(Now)
+	add := func(profileID string, version int64, after time.Duration) domain.Event {
+		t.Helper()
+		e := Event(profileID, version, Now.Add(after))
+		must(t, w.Tx.WithinTx(ctx, func(ctx context.Context) error { return w.box.Append(ctx, e) }))
+		return e
+	}
+	first := add(id, 1, 0)
+	try := w.want(t, "first", w.claim(t, "a", 0, 9, 9), first)
+	must(t, w.box.Failed(ctx, try[0], "down", Now.Add(time.Hour)))
+	second := add(id, 2, time.Minute)
+	// The purge of who has not the sink tells from when on something is due.
+	if n, err := w.Open("b").PurgeExpired(ctx, Now.Add(7*24*time.Hour+time.Hour-time.Microsecond), 9); err != nil || n != 0 {
+		t.Errorf("%d are due before the first one is, %v", n, err)
+	}
+	another := add(other, 1, time.Minute)
+	w.want(t, "of others", w.claim(t, "a", time.Minute, 9, 9), another)
+	w.want(t, "at the other sink", w.claim(t, "b", time.Minute, 9, 9), first, another)
+
+	try = w.want(t, "after the pause", w.claim(t, "a", time.Hour, 0, 9), first, another)
+	third := add(id, 3, time.Hour+time.Second) // during the try
+	for _, e := range try {
+		must(t, w.box.Delivered(ctx, e))
+	}
+	for _, want := range []domain.Event{second, third} {
+		next := w.want(t, "at once", w.claim(t, "a", time.Hour+time.Second, 9, 0), want)
+		must(t, w.box.Delivered(ctx, next[0]))
+	}
 }
 
 func outboxBacklogs(t *testing.T, w outboxWorld) {

@@ -24,7 +24,10 @@ type EventOutbox struct {
 // characters. Without any, changes cost no statement.
 func NewEventOutbox(db *DB, sinks ...string) *EventOutbox { return &EventOutbox{db, sinks} }
 
-// Append writes the event once for each sink, in one statement. Outside of a
+// Append writes the event once for each sink, in one statement: due at once, or, when
+// the profile's first event for that sink waits after a failure, with that one, so that
+// no search for what is due walks over it meanwhile. While that one is under way it has
+// no failure, and what is appended is due when it has been taken. Outside of a
 // transaction it is an error, as it is for jobs.
 func (s *EventOutbox) Append(ctx context.Context, e domain.Event) error {
 	if s.db.transaction(ctx) == nil {
@@ -37,31 +40,14 @@ func (s *EventOutbox) Append(ctx context.Context, e domain.Event) error {
 	if err != nil {
 		return errInternal.WithCause(err)
 	}
-	rows := make([]eventRow, len(s.sinks))
-	for i, sink := range s.sinks {
-		rows[i] = eventRow{
-			EventID: e.ID, Sink: sink, ProfileID: e.ProfileID, Type: e.Type, OccurredAt: e.OccurredAt,
-			Payload: string(payload), NextAttemptAt: e.OccurredAt,
-		}
-	}
-	return translate(ctx, s.db.conn(ctx).Omit("seq").Create(&rows).Error)
+	return translate(ctx, s.db.conn(ctx).Exec(`INSERT INTO event_outbox (event_id, sink, profile_id, type, occurred_at, payload, next_attempt_at)
+		SELECT n.event_id, s.sink, n.profile_id, n.type, n.occurred_at, n.payload, GREATEST(n.occurred_at, (
+			SELECT CASE WHEN first.last_error IS NOT NULL THEN first.next_attempt_at END
+			FROM event_outbox first WHERE first.sink = s.sink AND first.profile_id = n.profile_id ORDER BY first.seq LIMIT 1))
+		FROM (SELECT CAST(? AS uuid) AS event_id, CAST(? AS uuid) AS profile_id, CAST(? AS text) AS type,
+			CAST(? AS timestamptz) AS occurred_at, CAST(? AS text) AS payload) AS n, unnest(CAST(? AS text[])) AS s(sink)`,
+		e.ID, e.ProfileID, string(e.Type), e.OccurredAt, string(payload), textArray(s.sinks)).Error)
 }
-
-// eventRow is one event for one sink.
-type eventRow struct {
-	Seq           int64              `gorm:"column:seq;->"`
-	EventID       string             `gorm:"column:event_id"`
-	Sink          string             `gorm:"column:sink"`
-	ProfileID     string             `gorm:"column:profile_id"`
-	Type          domain.AuditAction `gorm:"column:type"`
-	OccurredAt    time.Time          `gorm:"column:occurred_at"`
-	Payload       string             `gorm:"column:payload"`
-	Attempts      int                `gorm:"column:attempts"`
-	NextAttemptAt time.Time          `gorm:"column:next_attempt_at"`
-}
-
-// TableName tells GORM the table.
-func (eventRow) TableName() string { return "event_outbox" }
 
 // claimable picks events that are due, the longest waiting first: of each profile
 // the oldest alone, so that whoever holds it holds the profile. What another
@@ -71,13 +57,21 @@ const claimable = `SELECT o.seq FROM event_outbox o WHERE o.sink = ? AND o.next_
 	AND o.seq = (SELECT e.seq FROM event_outbox e WHERE e.sink = o.sink AND e.profile_id = o.profile_id ORDER BY e.seq LIMIT 1)`
 
 // Claim takes events that are due for the sink, one of a profile at most, and
-// keeps them from others until the claim ends. It is one statement, and commits:
-// nothing is held while they are sent.
+// keeps them from others until the claim ends. What was wrong with the last try is
+// forgotten: they don't wait after a failure any more. It is one statement, and
+// commits: nothing is held while they are sent.
 func (s *EventOutbox) Claim(ctx context.Context, c domain.EventClaim) ([]domain.PendingEvent, error) {
-	var rows []eventRow
+	var rows []struct {
+		Seq       int64
+		EventID   string
+		Type      domain.AuditAction
+		ProfileID string
+		Payload   string
+		Attempts  int
+	}
 	err := s.db.conn(ctx).Raw(`WITH fresh AS (`+claimable+` AND o.attempts = 0 ORDER BY o.next_attempt_at, o.seq LIMIT ? FOR UPDATE OF o SKIP LOCKED),
 		retry AS (`+claimable+` AND o.attempts > 0 ORDER BY o.next_attempt_at, o.seq LIMIT ? FOR UPDATE OF o SKIP LOCKED)
-		UPDATE event_outbox SET attempts = attempts + 1, next_attempt_at = ?
+		UPDATE event_outbox SET attempts = attempts + 1, next_attempt_at = ?, last_error = NULL
 		WHERE seq IN (SELECT seq FROM fresh UNION ALL SELECT seq FROM retry)
 		RETURNING seq, event_id, type, profile_id, payload, attempts`,
 		c.Sink, c.Now, c.Fresh, c.Sink, c.Now, c.Retry, c.Until).Scan(&rows).Error

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 	"testing"
 	"time"
@@ -73,9 +74,9 @@ func TestAClaimDoesNotWalkOverWhatWaits(t *testing.T) {
 	t.Cleanup(conn.Close)
 	for _, statement := range []string{
 		// Refused for an hour: the first of ten events of each of 10,000 profiles was tried, all are put off.
-		`INSERT INTO event_outbox (event_id, sink, profile_id, type, occurred_at, payload, attempts, next_attempt_at)
+		`INSERT INTO event_outbox (event_id, sink, profile_id, type, occurred_at, payload, attempts, last_error, next_attempt_at)
 			SELECT gen_random_uuid(), 'a', ('00000000-0000-7000-8000-' || lpad(to_hex(i % 10000), 12, '0'))::uuid, 'profile.updated', timestamptz '2026-03-01 11:00Z', '{}',
-				CASE WHEN i < 10000 THEN 9 ELSE 0 END, timestamptz '2026-03-01 12:05Z' + i * interval '1 ms' FROM generate_series(0, 99999) i`,
+				CASE WHEN i < 10000 THEN 9 ELSE 0 END, CASE WHEN i < 10000 THEN 'x' END, timestamptz '2026-03-01 12:05Z' + i * interval '1 ms' FROM generate_series(0, 99999) i`,
 		// And three new ones of each of 1,000 others are due.
 		`INSERT INTO event_outbox (event_id, sink, profile_id, type, occurred_at, payload, next_attempt_at)
 			SELECT gen_random_uuid(), 'a', ('00000000-0000-7000-9000-' || lpad(to_hex(i % 1000), 12, '0'))::uuid, 'profile.updated', timestamptz '2026-03-01 11:59Z', '{}',
@@ -85,7 +86,18 @@ func TestAClaimDoesNotWalkOverWhatWaits(t *testing.T) {
 		must(t, err)
 	}
 	seen := &recorder{}
-	box := postgres.NewEventOutbox(openDB(t, postgres.Options{URL: url, Tracer: seen}), "a")
+	db := openDB(t, postgres.Options{URL: url, Tracer: seen})
+	box := postgres.NewEventOutbox(db, "a")
+	// And 2,000 of the profiles that wait were changed since, longer ago than what is due.
+	must(t, db.WithinTx(within(t), func(ctx context.Context) error {
+		for i := range 2000 {
+			e := storetest.Event(fmt.Sprintf("00000000-0000-7000-8000-%012x", i), 11, storetest.Now.Add(-time.Minute-time.Second))
+			if err := box.Append(ctx, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
 	for _, c := range []struct {
 		before string
 		limits

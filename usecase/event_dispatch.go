@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/profile-api/profile-api/domain"
@@ -35,11 +36,17 @@ type EventDispatchDeps struct {
 }
 
 // EventDispatch brings the events of the outbox to one sink: each at least once,
-// those of one profile in order, and never gives one up.
-type EventDispatch struct{ deps EventDispatchDeps }
+// those of one profile in order, and never gives one up. A sink that asks for a
+// pause has it from all events, of this process: others are told by the sink as well.
+type EventDispatch struct {
+	deps EventDispatchDeps
+
+	mu    sync.Mutex
+	pause time.Time // the sink wants nothing before then
+}
 
 // NewEventDispatch builds the use case.
-func NewEventDispatch(deps EventDispatchDeps) *EventDispatch { return &EventDispatch{deps} }
+func NewEventDispatch(deps EventDispatchDeps) *EventDispatch { return &EventDispatch{deps: deps} }
 
 // EventResult is what became of one try.
 type EventResult struct {
@@ -50,9 +57,15 @@ type EventResult struct {
 }
 
 // Claim takes events that are due: at most so many that were never tried, and so
-// many that were. Each must be given to Deliver soon.
+// many that were; none while the sink has its pause. Each must be given to Deliver soon.
 func (s *EventDispatch) Claim(ctx context.Context, fresh, retry int) ([]domain.PendingEvent, error) {
 	now := s.deps.Clock.Now()
+	s.mu.Lock()
+	paused := now.Before(s.pause)
+	s.mu.Unlock()
+	if paused {
+		return nil, nil
+	}
 	return s.deps.Queue.Claim(ctx, domain.EventClaim{Sink: s.deps.Key, Now: now, Until: now.Add(claimTime), Fresh: fresh, Retry: retry})
 }
 
@@ -65,12 +78,24 @@ func (s *EventDispatch) Deliver(ctx context.Context, e domain.PendingEvent) (Eve
 	if err == nil {
 		return EventResult{Delivered: true}, s.settle(ctx, func(ctx context.Context) error { return s.deps.Queue.Delivered(ctx, e) })
 	}
-	r := EventResult{Reason: describeFailure(err), Again: pauseAfter(e.Attempts, err)}
+	wish := wishOf(err)
+	r := EventResult{Reason: describeFailure(err), Again: max(pauseAfter(e.Attempts), wish)}
 	if ctx.Err() != nil {
-		r = EventResult{Interrupted: true, Reason: "Interrupted by the end of the process."}
+		r, wish = EventResult{Interrupted: true, Reason: "Interrupted by the end of the process."}, 0
 	}
-	again := s.deps.Clock.Now().Add(r.Again)
+	now := s.deps.Clock.Now()
+	again := now.Add(r.Again)
+	s.leaveAlone(now.Add(wish))
 	return r, s.settle(ctx, func(ctx context.Context) error { return s.deps.Queue.Failed(ctx, e, r.Reason, again) })
+}
+
+// leaveAlone makes a pause that goes on until then, or longer when it did before.
+func (s *EventDispatch) leaveAlone(until time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if until.After(s.pause) {
+		s.pause = until
+	}
 }
 
 // send gives a try what is left of its time. A process that was stopped in
@@ -114,18 +139,21 @@ func describeFailure(err error) string {
 }
 
 // pauseAfter is the wait after so many tries, one at least: up to a fifth is taken
-// off at random, so that what failed together does not come back together. What
-// the sink asks for is obeyed when it is longer.
-func pauseAfter(tries int, err error) time.Duration {
+// off at random, so that what failed together does not come back together.
+func pauseAfter(tries int) time.Duration {
 	d := firstPause
 	for i := 1; i < tries && d < longestPause; i++ {
 		d *= 2
 	}
 	d = min(d, longestPause)
-	d -= rand.N(d/5 + 1) //nolint:gosec // jitter
+	return d - rand.N(d/5+1) //nolint:gosec // jitter
+}
+
+// wishOf is how long the sink wants to be left alone; zero when it asked for nothing.
+func wishOf(err error) time.Duration {
 	var e *domain.Error
 	if errors.As(err, &e) {
-		d = max(d, min(e.RetryAfter(), longestWait))
+		return min(e.RetryAfter(), longestWait)
 	}
-	return d
+	return 0
 }

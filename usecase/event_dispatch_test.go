@@ -92,6 +92,62 @@ func TestWhatASinkAsksForIsObeyed(t *testing.T) {
 	}
 }
 
+// A sink that asks for a pause gets nothing meanwhile, new events and those of other
+// profiles included, for an hour at most; a shorter wish does not shorten it, and nobody asks the outbox.
+func TestASinkThatAsksForItIsLeftAlone(t *testing.T) {
+	for _, c := range []struct {
+		wishes []time.Duration // of events under way at the same time
+		want   time.Duration
+	}{
+		{[]time.Duration{time.Minute}, time.Minute}, {[]time.Duration{25 * time.Hour}, time.Hour},
+		{[]time.Duration{time.Minute, time.Second}, time.Minute}, {[]time.Duration{time.Minute, time.Hour}, time.Hour},
+		{[]time.Duration{time.Minute, 0}, time.Minute}, {[]time.Duration{0}, 0},
+	} {
+		var asks time.Duration
+		d, clock, s := dispatch(t, func(context.Context, domain.PendingEvent) error { return sinkAway(asks) })
+		add := func() {
+			err := s.WithinTx(t.Context(), func(ctx context.Context) error {
+				return s.Outbox("sink").Append(ctx, storetest.Event(domain.NewID(storetest.Now), 1, storetest.Now))
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range c.wishes[1:] {
+			add()
+		}
+		list, err := d.Claim(t.Context(), 9, 9)
+		if err != nil || len(list) != len(c.wishes) {
+			t.Fatalf("claimed %v, %v", list, err)
+		}
+		for i, e := range list {
+			asks = c.wishes[i]
+			if _, err := d.Deliver(t.Context(), e); err != nil {
+				t.Error(err)
+			}
+		}
+		add()
+		asked := 0
+		s.Fail = func(operation string) error {
+			if operation == "outbox.claim" {
+				asked++
+			}
+			return nil
+		}
+		if c.want > 0 {
+			clock.Advance(c.want - time.Microsecond)
+			nothingDue(t, d)
+			clock.Advance(time.Microsecond)
+		}
+		if asked != 0 {
+			t.Errorf("%v: the outbox was asked %d times", c.wishes, asked)
+		}
+		if list, err := d.Claim(t.Context(), 9, 0); err != nil || len(list) != 1 || list[0].Attempts != 1 {
+			t.Errorf("%v: claimed %v, %v", c.wishes, list, err)
+		}
+	}
+}
+
 // A try ends before its claim does, counted from the claim.
 func TestATryEndsBeforeItsClaim(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -242,7 +242,8 @@ type EventQueue interface {
 
 // EventSink is one place that events are brought to. Deliver returns nil when the
 // event was taken, and ends with ctx. The message of its [domain.Error] says why
-// not, without any address or answer; it may tell the time to wait.
+// not, without any address or answer; its time to wait, if there is one, is for how
+// long the sink wants no event at all.
 type EventSink interface {
 	Deliver(ctx context.Context, e domain.PendingEvent) error
 }

@@ -145,6 +145,38 @@ func TestManyPoorProfilesTakeNotEveryPlace(t *testing.T) {
 	}
 }
 
+// An endpoint that answers 429 with Retry-After hears nothing of anybody for that long; others do.
+func TestAnEndpointThatIsAskedTooMuchIsLeftAlone(t *testing.T) {
+	var asked atomic.Int32
+	busy := newEndpoint(t, func(w http.ResponseWriter, _ *http.Request, _ message) {
+		if asked.Add(1) == 1 {
+			w.Header().Set("Retry-After", "1800")
+			w.WriteHeader(http.StatusTooManyRequests)
+		}
+	})
+	healthy := newEndpoint(t, nil)
+	w := newWorld(t, busy, healthy)
+	p := w.program(t, postgres.Options{})
+	ids := []string{p.edit(t, "user_0", "x").ID}
+	p.run(t)
+	eventually(t, "the endpoint asks for a pause", func() bool { return p.count(t, "http_1", "failed") == 1 })
+	for i := range 10 {
+		id := p.edit(t, fmt.Sprint("user_", i+1), "x").ID
+		eventually(t, "the other endpoint gets all", func() bool { return slices.Equal(healthy.versions(id), upTo(2)) })
+		ids = append(ids, id)
+	}
+	if n := asked.Load(); n != 1 {
+		t.Errorf("it was asked %d times", n)
+	}
+	p.clock.Store(int64(30 * time.Minute))
+	eventually(t, "all has arrived", func() bool { return w.waiting(t) == 0 })
+	for _, id := range ids {
+		if got := busy.versions(id); !slices.Equal(got, upTo(2)) {
+			t.Errorf("versions %v", got)
+		}
+	}
+}
+
 // Two processes and one outbox: whatever they do at once, each endpoint sees each profile's versions in order and none is missing.
 func TestTwoProcessesKeepTheOrder(t *testing.T) {
 	const people, edits = 30, 12

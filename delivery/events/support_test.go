@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,6 +40,11 @@ const (
 type systemClock struct{}
 
 func (systemClock) Now() time.Time { return time.Now() }
+
+// aheadClock is ahead of the system's by so many nanoseconds.
+type aheadClock struct{ atomic.Int64 }
+
+func (c *aheadClock) Now() time.Time { return time.Now().Add(time.Duration(c.Load())) }
 
 // message is an event as an endpoint got it.
 type message struct {
@@ -134,6 +140,7 @@ type program struct {
 	outbox   *postgres.EventOutbox
 	profiles *usecase.Profiles
 	runner   *events.Runner
+	clock    aheadClock // of the dispatches
 	registry *prometheus.Registry
 	kill     context.CancelFunc
 	ended    chan struct{}
@@ -174,7 +181,7 @@ func (p *program) run(t *testing.T) *program {
 		sink, err := eventsink.NewHTTP(e.url, secrets, systemClock{})
 		must(t, err)
 		deps.Sinks = append(deps.Sinks, events.Sink{Label: labels[i], Dispatch: usecase.NewEventDispatch(usecase.EventDispatchDeps{
-			Queue: p.outbox, Sink: sink, Key: eventsink.KeyOf(e.url), Clock: systemClock{},
+			Queue: p.outbox, Sink: sink, Key: eventsink.KeyOf(e.url), Clock: &p.clock,
 		})})
 	}
 	p.runner = events.New(t.Context(), deps)

@@ -67,7 +67,8 @@ func KeyOf(endpoint string) string {
 }
 
 // Deliver posts the event once; every 2xx means that it was taken. Errors: kind
-// Unavailable, with the time that Retry-After names. ctx bounds it.
+// Unavailable, with the time that Retry-After names for the whole endpoint: beside
+// 429 (RFC 6585, section 4) and 503 (RFC 9110, section 10.2.3). ctx bounds it.
 func (s *HTTP) Deliver(ctx context.Context, e domain.PendingEvent) error {
 	now := s.clock.Now()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, bytes.NewReader(e.Payload))
@@ -91,7 +92,11 @@ func (s *HTTP) Deliver(ctx context.Context, e domain.PendingEvent) error {
 	if resp.StatusCode >= 200 && resp.StatusCode <= 299 {
 		return nil
 	}
-	return refused(fmt.Sprintf("The endpoint answered with status %d.", resp.StatusCode), retryAfter(resp.Header.Get("Retry-After"), now))
+	wait := time.Duration(0)
+	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable {
+		wait = retryAfter(resp.Header.Get("Retry-After"), now)
+	}
+	return refused(fmt.Sprintf("The endpoint answered with status %d.", resp.StatusCode), wait)
 }
 
 // retryAfter reads the header of RFC 9110, section 10.2.3: seconds or a date.

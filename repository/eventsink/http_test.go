@@ -107,7 +107,8 @@ func TestAnswers(t *testing.T) {
 	}{
 		{status: 200, ok: true}, {status: 201, ok: true}, {status: 204, ok: true}, {status: 299, ok: true, header: "60"},
 		{status: 301}, {status: 302}, {status: 307}, {status: 308}, {status: 304}, {status: 400}, {status: 401}, {status: 404}, {status: 410}, {status: 500},
-		{status: 429, header: "60", after: time.Minute}, {status: 503, header: "99999999999999999999"}, {status: 503, header: "999999999", after: 24 * time.Hour},
+		{status: 500, header: "60"}, {status: 502, header: "60"}, {status: 404, header: "60"}, {status: 307, header: "60"},
+		{status: 429, header: "60", after: time.Minute}, {status: 503, header: "60", after: time.Minute}, {status: 503, header: "99999999999999999999"}, {status: 503, header: "999999999", after: 24 * time.Hour},
 		{status: 503, header: "-5"}, {status: 503, header: "soon"}, {status: 503, header: "Thu, 01 Jan 1970 00:00:00 GMT"},
 		{status: 503, header: "Fri, 31 Dec 9999 23:59:59 GMT", after: 24 * time.Hour},
 	} {

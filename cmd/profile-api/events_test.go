@@ -341,3 +341,31 @@ func TestTheOutboxIsAbsentWithoutADatabase(t *testing.T) {
 	}
 	p.stop(t)
 }
+
+// What a command changes leaves events for the sinks of the command's own settings, and for none without.
+func TestACommandLeavesEventsForItsOwnSettings(t *testing.T) {
+	parallel(t)
+	s := newStack(t)
+	conn := connect(t, s.database)
+	s.populate(2)
+	reconcile := func() {
+		t.Helper()
+		if r := command(t, s.settings, "reconcile"); r.status != 0 {
+			t.Fatalf("%d\n%s%s", r.status, r.stdout, r.stderr)
+		}
+	}
+	reconcile()
+	if n := waitingEvents(t, conn); n != 0 {
+		t.Errorf("%d events for nobody", n)
+	}
+	e := newEndpoint(t)
+	s.withEvents(e)
+	s.populate(3) // others: two are erased and three created
+	s.settings = s.with("RECONCILE_MAX_ERASE_PERCENT", "100")
+	reconcile()
+	s.replica(t)
+	eventually(t, "the events arrive", func() bool { return len(e.events()) >= 5 })
+	if n := len(e.events()); n != 5 {
+		t.Errorf("%d events", n)
+	}
+}

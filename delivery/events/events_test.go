@@ -308,9 +308,12 @@ func TestNothingIsSentBeforeTheSchemaIsCurrent(t *testing.T) {
 	_, err := w.conn.Exec(within(t), "DELETE FROM goose_db_version WHERE version_id = 8")
 	must(t, err)
 	p.run(t)
-	time.Sleep(500 * time.Millisecond) // five times the poll
-	if got := e.of(id); len(got) != 0 {
-		t.Errorf("with a migration pending it has sent %v", got)
+	// Who looks a second time has seen that a migration is pending, and waited.
+	eventually(t, "it looks again", func() bool { return p.looks.Load() >= 2 })
+	var claims int
+	must(t, w.conn.QueryRow(within(t), "SELECT sum(attempts) FROM event_outbox").Scan(&claims))
+	if got := e.of(id); claims != 0 || len(got) != 0 {
+		t.Errorf("with a migration pending it has claimed %d times and sent %v", claims, got)
 	}
 	_, err = w.conn.Exec(within(t), "INSERT INTO goose_db_version (version_id, is_applied) VALUES (8, true)")
 	must(t, err)

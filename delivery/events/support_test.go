@@ -140,7 +140,8 @@ type program struct {
 	outbox   *postgres.EventOutbox
 	profiles *usecase.Profiles
 	runner   *events.Runner
-	clock    aheadClock // of the dispatches
+	clock    aheadClock   // of the dispatches
+	looks    atomic.Int32 // at the schema
 	registry *prometheus.Registry
 	kill     context.CancelFunc
 	ended    chan struct{}
@@ -174,7 +175,7 @@ func (p *program) run(t *testing.T) *program {
 	m, err := p.db.Migrator()
 	must(t, err)
 	deps := events.Deps{
-		Queue: p.outbox, Migrations: m, Clock: systemClock{}, Registry: p.registry, Poll: 100 * time.Millisecond,
+		Queue: p.outbox, Migrations: countedGate{m, &p.looks}, Clock: systemClock{}, Registry: p.registry, Poll: 100 * time.Millisecond,
 		Log: slog.New(slog.NewTextHandler(p.log, nil)),
 	}
 	for i, e := range p.endpoints {
@@ -195,6 +196,18 @@ func (p *program) run(t *testing.T) *program {
 	}()
 	t.Cleanup(func() { kill(); <-p.ended; must(t, m.Close()) })
 	return p
+}
+
+// countedGate counts the looks at the schema.
+type countedGate struct {
+	usecase.MigrationGate
+
+	looks *atomic.Int32
+}
+
+func (g countedGate) Pending(ctx context.Context) (bool, error) {
+	defer g.looks.Add(1)
+	return g.MigrationGate.Pending(ctx)
 }
 
 // edit makes one change of somebody's profile, which is created with the first.

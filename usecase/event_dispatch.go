@@ -20,8 +20,10 @@ const (
 	longestPause = 10 * time.Minute
 	longestWait  = time.Hour // whatever a sink asks for
 
-	// What became of a try is written again and again while the database is away,
-	// about as long as the claim lasts: else the sink gets the event twice.
+	// What became of a try is written again and again while the database is away, for
+	// 10 s when it refuses at once and 50 s when it hangs: else the sink gets the event
+	// twice. That may be longer than the claim lasts. The note counts until somebody else
+	// has claimed the event, and changes nothing afterwards.
 	settleAttempts = 20
 	settlePause    = 500 * time.Millisecond
 	settleTimeout  = 2 * time.Second // of one attempt

@@ -56,16 +56,19 @@ func (c ReconcileCounts) Since(before ReconcileCounts) ReconcileCounts {
 // Reconciliation is one run over all of Clerk's users, and its row. It names
 // nobody.
 type Reconciliation struct {
-	ID         string          `gorm:"column:id;primaryKey"` // UUID v7
-	Periodic   bool            `gorm:"column:periodic"`      // begun by the periodic job, not by the command
-	BegunAt    time.Time       `gorm:"column:begun_at"`
-	Phase      ReconcilePhase  `gorm:"column:phase"`
-	NextOffset int             `gorm:"column:next_offset"` // of the next page, in people
-	Pages      int             `gorm:"column:pages"`       // asked for so far
-	Counts     ReconcileCounts `gorm:"embedded"`
-	Profiles   int             `gorm:"column:profiles"` // there were when the walk was over
-	Outcome    *string         `gorm:"column:outcome"`  // a [ReconcileOutcome]; nil while the run is unfinished
-	FinishedAt *time.Time      `gorm:"column:finished_at"`
+	ID       string    `gorm:"column:id;primaryKey"` // UUID v7
+	Periodic bool      `gorm:"column:periodic"`      // begun by the periodic job, not by the command
+	BegunAt  time.Time `gorm:"column:begun_at"`
+	// JudgedBefore says of which profiles the candidates are a share: of those that are older.
+	// See [Reconciliation.Follow].
+	JudgedBefore time.Time       `gorm:"column:judged_before"`
+	Phase        ReconcilePhase  `gorm:"column:phase"`
+	NextOffset   int             `gorm:"column:next_offset"` // of the next page, in people
+	Pages        int             `gorm:"column:pages"`       // asked for so far
+	Counts       ReconcileCounts `gorm:"embedded"`
+	Profiles     int             `gorm:"column:profiles"` // of those from before JudgedBefore, when the walk was over
+	Outcome      *string         `gorm:"column:outcome"`  // a [ReconcileOutcome]; nil while the run is unfinished
+	FinishedAt   *time.Time      `gorm:"column:finished_at"`
 }
 
 // TableName tells GORM the table.
@@ -74,7 +77,17 @@ func (Reconciliation) TableName() string { return "reconciliation_runs" }
 // NewReconciliation makes a run that has done nothing yet.
 func NewReconciliation(periodic bool, now time.Time) Reconciliation {
 	now = storedTime(now)
-	return Reconciliation{ID: NewID(now), Periodic: periodic, BegunAt: now, Phase: ReconcileWalking}
+	return Reconciliation{ID: NewID(now), Periodic: periodic, BegunAt: now, JudgedBefore: now, Phase: ReconcileWalking}
+}
+
+// Follow has the run judged by the profiles that counted in the run before it,
+// unless that one was completed. With the key of another instance each run
+// creates profiles of strangers, which must make the share of the real ones no
+// smaller: neither in that run nor in the one that comes after its refusal.
+func (r *Reconciliation) Follow(before Reconciliation) {
+	if !before.EndedAs(ReconcileCompleted) {
+		r.JudgedBefore = before.JudgedBefore
+	}
 }
 
 // ResumableAt tells whether the run may be gone on with at that moment. What was
@@ -94,8 +107,8 @@ func (r *Reconciliation) EndedAs(o ReconcileOutcome) bool {
 	return r.Outcome != nil && *r.Outcome == string(o)
 }
 
-// MayErase tells whether so many of the profiles may vanish at once: no more
-// than percent of a hundred, and never anybody when Clerk showed nobody at all.
+// MayErase tells whether so many may vanish at once: no more than percent of a
+// hundred of those profiles, and never anybody when Clerk showed nobody at all.
 func (r *Reconciliation) MayErase(candidates, profiles, percent int) bool {
 	return candidates == 0 || r.NextOffset > 0 && candidates*100 <= percent*profiles
 }

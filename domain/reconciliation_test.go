@@ -23,6 +23,21 @@ func TestReconciliationMayErase(t *testing.T) {
 	}
 }
 
+func TestReconciliationIsJudgedAsTheOneBefore(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for outcome, carried := range map[domain.ReconcileOutcome]bool{
+		"": true, domain.ReconcileRefused: true, domain.ReconcileAbandoned: true, domain.ReconcileCompleted: false,
+	} {
+		before, next := domain.NewReconciliation(false, now), domain.NewReconciliation(true, now.Add(time.Hour))
+		if outcome != "" {
+			before.Finish(outcome, now.Add(time.Minute))
+		}
+		if next.Follow(before); next.JudgedBefore.Equal(now) != carried || next.JudgedBefore.Equal(next.BegunAt) == carried {
+			t.Errorf("after %q: judged by who was there at %s", outcome, next.JudgedBefore)
+		}
+	}
+}
+
 func TestMirroredProfileIsComparedWithClerk(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	mail, other, before := "a@example.org", "b@example.org", now.Add(-time.Second)

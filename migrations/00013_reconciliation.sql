@@ -7,6 +7,7 @@ CREATE TABLE reconciliation_runs (
     id          uuid PRIMARY KEY,
     periodic    boolean NOT NULL,
     begun_at    timestamptz NOT NULL,
+    judged_before timestamptz NOT NULL, -- who may vanish is a share of the profiles from before that
     phase       text NOT NULL CONSTRAINT reconciliation_runs_phase_check CHECK (phase IN ('walking', 'vanished', 'done')),
     next_offset bigint NOT NULL,
     pages       bigint NOT NULL,

@@ -308,7 +308,8 @@ type ReconcilePeople interface {
 	// Purger removes the notes of runs that have ended.
 	MarkSeen(ctx context.Context, runID string, clerkUserIDs []string) error
 	// CountUnseen counts the profiles that are older than the run and not noted
-	// for it, and all profiles.
+	// for it, and all profiles from before the run's JudgedBefore: none that this
+	// walk created may dilute the share of those who vanish.
 	CountUnseen(ctx context.Context, r domain.Reconciliation) (unseen, all int, err error)
 	// Unseen lists up to limit of those by id, behind that id.
 	Unseen(ctx context.Context, r domain.Reconciliation, after string, limit int) ([]domain.MirroredProfile, error)

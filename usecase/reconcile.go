@@ -34,7 +34,7 @@ type ReconcileDeps struct {
 	Identities      IdentityRegister
 	Hashes          domain.Pseudonymizer
 	Clock           Clock
-	MaxErasePercent int // of all profiles that may vanish in one run that is not forced; 0 to 100
+	MaxErasePercent int // of the profiles from before the run that may vanish in one that is not forced; 0 to 100
 
 	Pause    time.Duration                                    // between two requests to Clerk, at least; zero: 200 ms
 	PageSize int                                              // people of a page, 1 to 500; zero: 100
@@ -99,10 +99,13 @@ type ReconcileOptions struct {
 func (s *Reconcile) Run(ctx context.Context, o ReconcileOptions) (domain.Reconciliation, error) {
 	session := &reconcileSession{deps: s.deps, force: o.Force, patient: true, tell: o.Tell}
 	if o.DryRun {
-		session.run = domain.NewReconciliation(false, s.deps.Clock.Now())
-		session.effects = newRehearsal(s.deps)
+		run, err := s.fresh(ctx, false)
+		if err != nil {
+			return domain.Reconciliation{}, err
+		}
+		session.run, session.effects = run, newRehearsal(s.deps)
 		session.told(ReconcileProgress{Stage: ReconcileBegun})
-		_, err := session.work(ctx)
+		_, err = session.work(ctx)
 		return session.run, err
 	}
 	owner := domain.NewID(s.deps.Clock.Now())
@@ -203,12 +206,31 @@ func (s *Reconcile) open(ctx context.Context, session *reconcileSession, owner s
 	if err != nil && !errors.Is(err, domain.NotFound) {
 		return err
 	}
-	session.run = domain.NewReconciliation(periodic, now)
-	if err := s.deps.Runs.Begin(ctx, session.run); err != nil {
+	if run, err = s.fresh(ctx, periodic); err != nil {
 		return err
 	}
+	if err := s.deps.Runs.Begin(ctx, run); err != nil {
+		return err
+	}
+	session.run = run
 	session.told(ReconcileProgress{Stage: ReconcileBegun})
 	return nil
+}
+
+// fresh makes a new run, judged as the one before it when that was not completed.
+func (s *Reconcile) fresh(ctx context.Context, periodic bool) (domain.Reconciliation, error) {
+	run := domain.NewReconciliation(periodic, s.deps.Clock.Now())
+	before, err := s.deps.Runs.Unfinished(ctx)
+	if errors.Is(err, domain.NotFound) {
+		before, err = s.deps.Runs.LastFinished(ctx)
+	}
+	switch {
+	case err == nil:
+		run.Follow(before)
+	case !errors.Is(err, domain.NotFound):
+		return domain.Reconciliation{}, err
+	}
+	return run, nil
 }
 
 // awaitLease waits until nobody else is at work. A process that was killed is at

@@ -190,7 +190,8 @@ func (s *reconcileSession) endWalk(ctx context.Context, next domain.Reconciliati
 }
 
 // vanished asks Clerk about each profile that the walk has not met, unless they
-// are too many. Those who were erased already make the share of the others
+// are too many: with a wrong key Clerk would say of each that it knows nobody.
+// Those who were erased already make the share of the others
 // smaller, never larger, so that a run that goes on is judged as it began.
 func (s *reconcileSession) vanished(ctx context.Context) (finished bool, err error) {
 	if s.over() {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/profile-api/profile-api/cmd/internal/service"
 	"github.com/profile-api/profile-api/config"
@@ -111,10 +112,15 @@ func judgeRun(ctx context.Context, run *domain.Reconciliation, err error, flags 
 		return fmt.Errorf("reconcile broke off: %w; what was done is kept, and profile-api reconcile goes on behind person %d within 24 hours",
 			plain(ctx, err), run.NextOffset)
 	case run.EndedAs(domain.ReconcileRefused) && run.NextOffset == 0:
-		return fmt.Errorf("refused: Clerk showed nobody at all, while there are %d profiles; nobody was erased. %s", run.Profiles, refusedAdvice)
+		return fmt.Errorf("refused: Clerk showed nobody at all, while there are %d profiles from before; nobody was erased. %s", run.Profiles, refusedAdvice)
 	case run.EndedAs(domain.ReconcileRefused):
-		return fmt.Errorf("refused: %d of %d profiles have nobody on Clerk's list, more than RECONCILE_MAX_ERASE_PERCENT=%d allows at once; "+
-			"nobody was erased, all others are in step. %s", c.Refused, run.Profiles, percent, refusedAdvice)
+		created := "were created"
+		if flags.dryRun {
+			created = "would have been created"
+		}
+		return fmt.Errorf("refused: %d profiles have nobody on Clerk's list, more than RECONCILE_MAX_ERASE_PERCENT=%d allows of the %d from before %s; "+
+			"nobody was erased. %d profiles %s in this run: if these are strangers, the key is another instance's, and to force would erase everybody else. %s",
+			c.Refused, percent, run.Profiles, run.JudgedBefore.Format(time.RFC3339), c.Created, created, refusedAdvice)
 	case !c.Repaired():
 		return fmt.Errorf("not everybody is in step: %d could not be read and %d could not be repaired; the reasons are above", c.Unreadable, c.Failed)
 	}

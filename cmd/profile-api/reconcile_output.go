@@ -53,7 +53,7 @@ func (p *progress) tell(e usecase.ReconcileProgress) {
 	case usecase.ReconcileWaiting:
 		line("%s Asking again in %.0f s", e.Reason, e.Wait.Seconds())
 	case usecase.ReconcileChecking:
-		line("the walk is over after %d people: %d of %d profiles were not met", c.Seen, c.Candidates, e.Run.Profiles)
+		line("the walk is over after %d people: %d profiles were not met, of %d from before", c.Seen, c.Candidates, e.Run.Profiles)
 	case usecase.ReconcileChecked:
 		if p.often(now) {
 			return
@@ -86,7 +86,7 @@ type summary struct {
 	BegunAt    time.Time       `json:"begun_at"`
 	FinishedAt *time.Time      `json:"finished_at"`
 	Pages      int             `json:"pages"`
-	Profiles   int             `json:"profiles"` // when the walk was over
+	Profiles   int             `json:"profiles"` // that the share is of, when the walk was over
 	Seen       int             `json:"seen"`
 	Created    int             `json:"created"`
 	Updated    int             `json:"updated"`

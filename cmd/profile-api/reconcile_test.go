@@ -210,7 +210,8 @@ func TestReconcileErasesNobodyOnClerksWordAlone(t *testing.T) {
 		s.clerk.RemovePerson(p.ID)
 	}
 	r := command(t, s.settings, "reconcile")
-	if r.status != 1 || !strings.Contains(r.stderr, "3 of 10 profiles") || !strings.Contains(r.stderr, "--force") || profiles() != 10 {
+	if r.status != 1 || !strings.Contains(r.stderr, "3 profiles have nobody") || !strings.Contains(r.stderr, "of the 10 from before") ||
+		!strings.Contains(r.stderr, "--force") || profiles() != 10 {
 		t.Errorf("over the share: status %d, %d profiles\n%s", r.status, profiles(), r.stderr)
 	}
 	if r := command(t, s.settings, "reconcile", "--force"); r.status != 0 {
@@ -220,6 +221,47 @@ func TestReconcileErasesNobodyOnClerksWordAlone(t *testing.T) {
 	s.clerk.RemovePerson(people[4].ID)
 	if r := command(t, s.with("RECONCILE_MAX_ERASE_PERCENT", "15"), "reconcile"); r.status != 0 { // 1 of 7
 		t.Errorf("within a share of one's own: status %d\n%s", r.status, r.stderr)
+	}
+	s.wantInStep(t, conn)
+}
+
+// With the key of another, larger instance everybody here has vanished. The strangers whom the walk creates make the share no smaller:
+// not in the first run, and not in the second, which finds them in the table.
+func TestReconcileErasesNobodyForAnotherInstancesKey(t *testing.T) {
+	parallel(t)
+	s, people, conn := mirroredStack(t, 5)
+	strangers := s.populate(40)
+	ours := func() (n int) {
+		ids := make([]string, len(people))
+		for i, p := range people {
+			ids[i] = p.ID
+		}
+		if err := conn.QueryRow(context.Background(), "SELECT count(*) FROM profiles WHERE clerk_user_id = ANY($1)", ids).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for _, c := range []struct{ args, created string }{
+		{"--dry-run", "40 profiles would have been created"}, {"--json", "40 profiles were created"}, {"--dry-run", "0 profiles would"}, {"--json", "0 profiles were"},
+	} {
+		r := command(t, s.settings, "reconcile", c.args)
+		wantUnnamedOutput(t, r, append(strangers, people...))
+		if r.status != 1 || !strings.Contains(r.stderr, "5 profiles have nobody") || !strings.Contains(r.stderr, "of the 5 from before") ||
+			!strings.Contains(r.stderr, c.created) || ours() != 5 {
+			t.Errorf("%s: status %d, %d of ours are left\n%s", c.args, r.status, ours(), r.stderr)
+		}
+	}
+	for _, p := range s.clerk.People() {
+		s.clerk.RemovePerson(p.ID)
+	}
+	for _, p := range people { // the right key again
+		s.clerk.PutPerson(p)
+	}
+	if r := command(t, s.settings, "reconcile"); r.status != 1 || !strings.Contains(r.stderr, "40 profiles have nobody") || ours() != 5 {
+		t.Errorf("with the right key: status %d\n%s", r.status, r.stderr)
+	}
+	if r := command(t, s.settings, "reconcile", "--force"); r.status != 0 {
+		t.Errorf("forced: status %d\n%s", r.status, r.stderr)
 	}
 	s.wantInStep(t, conn)
 }

@@ -104,7 +104,8 @@ func (r *reconciler) tell(ctx context.Context, s usecase.ReconcileSlice) {
 	level, message := slog.LevelInfo, "reconciliation goes on"
 	switch {
 	case s.Finished && s.Run.EndedAs(domain.ReconcileRefused):
-		level, message = slog.LevelError, "reconciliation refused: too many people are gone at Clerk; look at it, then: profile-api reconcile --force"
+		level, message = slog.LevelError, "reconciliation refused: too many profiles have nobody at Clerk, or the key is another instance's; "+
+			"look at it and at whom it created, then: profile-api reconcile --force"
 	case s.Finished && !s.Run.Counts.Repaired():
 		level, message = slog.LevelWarn, "reconciliation finished, with people left out"
 	case s.Finished:

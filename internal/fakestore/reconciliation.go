@@ -77,7 +77,7 @@ func (f Reconciliations) Save(ctx context.Context, r domain.Reconciliation) erro
 		if i < 0 {
 			return errConflict
 		}
-		r.Periodic, r.BegunAt = d.reconcile.runs[i].Periodic, d.reconcile.runs[i].BegunAt
+		r.Periodic, r.BegunAt, r.JudgedBefore = d.reconcile.runs[i].Periodic, d.reconcile.runs[i].BegunAt, d.reconcile.runs[i].JudgedBefore
 		d.reconcile.runs[i] = r
 		return nil
 	})
@@ -182,10 +182,15 @@ func (d *state) unseen(r domain.Reconciliation) (list []domain.MirroredProfile) 
 	return list
 }
 
-// CountUnseen counts who was not met, and all.
+// CountUnseen counts who was not met, and all from before JudgedBefore.
 func (f Reconciliations) CountUnseen(ctx context.Context, r domain.Reconciliation) (unseen, all int, err error) {
 	err = f.s.do(ctx, "reconcile.count_unseen", func(d *state) error {
-		unseen, all = len(d.unseen(r)), len(d.profiles)
+		unseen = len(d.unseen(r))
+		for _, p := range d.profiles {
+			if p.CreatedAt.Before(r.JudgedBefore) {
+				all++
+			}
+		}
 		return nil
 	})
 	return unseen, all, err

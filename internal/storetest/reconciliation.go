@@ -42,6 +42,7 @@ func reconcileRuns(t *testing.T, s ReconcileStores) {
 	wantKind(t, err, domain.NotFound, domain.CodeNotFound)
 
 	first := domain.NewReconciliation(true, Now)
+	first.JudgedBefore = Now.Add(-time.Hour)
 	must(t, s.Runs.Begin(ctx, first))
 	first.NextOffset, first.Pages, first.Phase, first.Profiles = 100, 2, domain.ReconcileVanished, 12
 	first.Counts = domain.ReconcileCounts{
@@ -166,8 +167,17 @@ func reconcilePeople(t *testing.T, s ReconcileStores) {
 		must(t, s.People.MarkSeen(ctx, run.ID, []string{old[1].ClerkUserID, "user_nobody", during.ClerkUserID}))
 	}
 	must(t, s.People.MarkSeen(ctx, run.ID, nil))
-	if unseen, all, err := s.People.CountUnseen(ctx, run); err != nil || unseen != 4 || all != 6 {
+	if unseen, all, err := s.People.CountUnseen(ctx, run); err != nil || unseen != 4 || all != 5 { // who came during the run is none of them
 		t.Errorf("%d of %d, %v", unseen, all, err)
+	}
+	ancient := Profile(Handle())
+	ancient.CreatedAt = Now.Add(-time.Hour)
+	s.Put(t, *ancient)
+	must(t, s.People.MarkSeen(ctx, run.ID, []string{ancient.ClerkUserID}))
+	judged := run
+	judged.JudgedBefore = Now.Add(-time.Second) // when the others came
+	if unseen, all, err := s.People.CountUnseen(ctx, judged); err != nil || unseen != 4 || all != 1 {
+		t.Errorf("judged by who was there earlier: %d of %d, %v", unseen, all, err)
 	}
 	for _, c := range []struct {
 		after string
@@ -189,7 +199,7 @@ func reconcilePeople(t *testing.T, s ReconcileStores) {
 	}
 	// Another run has met nobody.
 	other := domain.NewReconciliation(false, Now)
-	if unseen, _, err := s.People.CountUnseen(ctx, other); err != nil || unseen != 5 {
+	if unseen, _, err := s.People.CountUnseen(ctx, other); err != nil || unseen != 6 {
 		t.Errorf("another run: %d, %v", unseen, err)
 	}
 	// The notes of a run go when it has ended, and not before.
@@ -206,10 +216,10 @@ func reconcilePeople(t *testing.T, s ReconcileStores) {
 	must(t, s.Runs.Begin(ctx, other))
 	must(t, s.People.MarkSeen(ctx, other.ID, []string{old[0].ClerkUserID}))
 	purge(Now.Add(-time.Second), 0)
-	for _, want := range []int{1, 1, 1, 0} { // one at a time: the two old ones and the one that came during the run
+	for _, want := range []int{1, 1, 1, 1, 0} { // one at a time: the three old ones and the one that came during the run
 		purge(Now, want)
 	}
-	if unseen, _, err := s.People.CountUnseen(ctx, other); err != nil || unseen != 4 {
+	if unseen, _, err := s.People.CountUnseen(ctx, other); err != nil || unseen != 5 {
 		t.Errorf("the run under way: %d, %v", unseen, err)
 	}
 }

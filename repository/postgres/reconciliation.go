@@ -38,7 +38,7 @@ func (s *Reconciliations) run(ctx context.Context, where func(*gorm.DB) *gorm.DB
 	if err := s.db.read(ctx, func(q *gorm.DB) error { return where(q).Take(&r).Error }); err != nil {
 		return domain.Reconciliation{}, err
 	}
-	r.BegunAt = r.BegunAt.UTC()
+	r.BegunAt, r.JudgedBefore = r.BegunAt.UTC(), r.JudgedBefore.UTC()
 	if r.FinishedAt != nil {
 		end := r.FinishedAt.UTC()
 		r.FinishedAt = &end
@@ -70,7 +70,7 @@ func (s *Reconciliations) Begin(ctx context.Context, r domain.Reconciliation) er
 // ended already.
 func (s *Reconciliations) Save(ctx context.Context, r domain.Reconciliation) error {
 	res := s.db.conn(ctx).Model(&domain.Reconciliation{}).Where("id = ? AND finished_at IS NULL", r.ID).
-		Select("*").Omit("id", "periodic", "begun_at").Updates(r)
+		Select("*").Omit("id", "periodic", "begun_at", "judged_before").Updates(r)
 	if res.Error == nil && res.RowsAffected == 0 {
 		return errConflict
 	}
@@ -136,11 +136,12 @@ func (s *Reconciliations) MarkSeen(ctx context.Context, runID string, clerkUserI
 }
 
 // CountUnseen counts the profiles that are older than the run and that it has
-// not met, and all profiles.
+// not met, and all from before JudgedBefore.
 func (s *Reconciliations) CountUnseen(ctx context.Context, r domain.Reconciliation) (unseen, all int, err error) {
 	err = s.db.read(ctx, func(q *gorm.DB) error {
-		return q.Raw(`SELECT count(*) FILTER (WHERE s.profile_id IS NULL AND p.created_at < ?), count(*)
-			FROM profiles p LEFT JOIN reconciliation_seen s ON s.run_id = ? AND s.profile_id = p.id`, r.BegunAt, r.ID).Row().Scan(&unseen, &all)
+		return q.Raw(`SELECT count(*) FILTER (WHERE s.profile_id IS NULL AND p.created_at < ?), count(*) FILTER (WHERE p.created_at < ?)
+			FROM profiles p LEFT JOIN reconciliation_seen s ON s.run_id = ? AND s.profile_id = p.id`, r.BegunAt, r.JudgedBefore, r.ID).
+			Row().Scan(&unseen, &all)
 	})
 	return unseen, all, err
 }

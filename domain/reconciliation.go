@@ -67,8 +67,11 @@ type Reconciliation struct {
 	Pages        int             `gorm:"column:pages"`       // asked for so far
 	Counts       ReconcileCounts `gorm:"embedded"`
 	Profiles     int             `gorm:"column:profiles"` // of those from before JudgedBefore, when the walk was over
-	Outcome      *string         `gorm:"column:outcome"`  // a [ReconcileOutcome]; nil while the run is unfinished
-	FinishedAt   *time.Time      `gorm:"column:finished_at"`
+	// CheckedThrough is the last candidate that Clerk was asked about, by profile; [NobodysID]: none was.
+	// They are asked about in the order of these ids.
+	CheckedThrough string     `gorm:"column:checked_through"`
+	Outcome        *string    `gorm:"column:outcome"` // a [ReconcileOutcome]; nil while the run is unfinished
+	FinishedAt     *time.Time `gorm:"column:finished_at"`
 }
 
 // TableName tells GORM the table.
@@ -77,7 +80,7 @@ func (Reconciliation) TableName() string { return "reconciliation_runs" }
 // NewReconciliation makes a run that has done nothing yet.
 func NewReconciliation(periodic bool, now time.Time) Reconciliation {
 	now = storedTime(now)
-	return Reconciliation{ID: NewID(now), Periodic: periodic, BegunAt: now, JudgedBefore: now, Phase: ReconcileWalking}
+	return Reconciliation{ID: NewID(now), Periodic: periodic, BegunAt: now, JudgedBefore: now, Phase: ReconcileWalking, CheckedThrough: NobodysID}
 }
 
 // Follow has the run judged by the profiles that counted in the run before it,
@@ -107,10 +110,12 @@ func (r *Reconciliation) EndedAs(o ReconcileOutcome) bool {
 	return r.Outcome != nil && *r.Outcome == string(o)
 }
 
-// MayErase tells whether so many may vanish at once: no more than percent of a
-// hundred of those profiles, and never anybody when Clerk showed nobody at all.
-func (r *Reconciliation) MayErase(candidates, profiles, percent int) bool {
-	return candidates == 0 || r.NextOffset > 0 && candidates*100 <= percent*profiles
+// MayErase tells, once the walk is over, whether so many may vanish at once: no
+// more than percent of a hundred of the profiles, and never anybody when Clerk
+// showed nobody at all.
+func (r *Reconciliation) MayErase(percent int) bool {
+	candidates := r.Counts.Candidates
+	return candidates == 0 || r.NextOffset > 0 && candidates*100 <= percent*r.Profiles
 }
 
 // ListedClerkUser is one place of a page of Clerk's users.

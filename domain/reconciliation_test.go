@@ -16,8 +16,8 @@ func TestReconciliationMayErase(t *testing.T) {
 		{0, 5, 5, 100, false}, {0, 1, 1000, 100, false}, {1, 1, 1000, 0, false}, {1, 200_000, 1_000_000, 20, true}, {1, 200_001, 1_000_000, 20, false},
 	} {
 		r := domain.NewReconciliation(false, time.Now())
-		r.NextOffset = c.offset
-		if got := r.MayErase(c.candidates, c.profiles, c.percent); got != c.want {
+		r.NextOffset, r.Counts.Candidates, r.Profiles = c.offset, c.candidates, c.profiles
+		if got := r.MayErase(c.percent); got != c.want {
 			t.Errorf("%+v: %v", c, got)
 		}
 	}

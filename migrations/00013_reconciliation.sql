@@ -4,27 +4,28 @@
 
 -- +goose Up
 CREATE TABLE reconciliation_runs (
-    id          uuid PRIMARY KEY,
-    periodic    boolean NOT NULL,
-    begun_at    timestamptz NOT NULL,
-    judged_before timestamptz NOT NULL, -- who may vanish is a share of the profiles from before that
-    phase       text NOT NULL CONSTRAINT reconciliation_runs_phase_check CHECK (phase IN ('walking', 'vanished', 'done')),
-    next_offset bigint NOT NULL,
-    pages       bigint NOT NULL,
-    seen        bigint NOT NULL,
-    created     bigint NOT NULL,
-    updated     bigint NOT NULL,
-    unchanged   bigint NOT NULL,
-    stale       bigint NOT NULL,
-    skipped     bigint NOT NULL,
-    unreadable  bigint NOT NULL,
-    failed      bigint NOT NULL,
-    candidates  bigint NOT NULL,
-    erased      bigint NOT NULL,
-    refused     bigint NOT NULL,
-    profiles    bigint NOT NULL,
-    outcome     text CONSTRAINT reconciliation_runs_outcome_check CHECK (outcome IN ('completed', 'refused', 'abandoned')),
-    finished_at timestamptz,
+    id              uuid PRIMARY KEY,
+    periodic        boolean NOT NULL,
+    begun_at        timestamptz NOT NULL,
+    judged_before   timestamptz NOT NULL, -- who may vanish is a share of the profiles from before that
+    phase           text NOT NULL CONSTRAINT reconciliation_runs_phase_check CHECK (phase IN ('walking', 'vanished', 'done')),
+    next_offset     bigint NOT NULL,
+    pages           bigint NOT NULL,
+    seen            bigint NOT NULL,
+    created         bigint NOT NULL,
+    updated         bigint NOT NULL,
+    unchanged       bigint NOT NULL,
+    stale           bigint NOT NULL,
+    skipped         bigint NOT NULL,
+    unreadable      bigint NOT NULL,
+    failed          bigint NOT NULL,
+    candidates      bigint NOT NULL,
+    erased          bigint NOT NULL,
+    refused         bigint NOT NULL,
+    profiles        bigint NOT NULL,
+    checked_through uuid NOT NULL, -- the last candidate that Clerk was asked about, by profile
+    outcome         text CONSTRAINT reconciliation_runs_outcome_check CHECK (outcome IN ('completed', 'refused', 'abandoned')),
+    finished_at     timestamptz,
     CONSTRAINT reconciliation_runs_end_check CHECK ((outcome IS NULL) = (finished_at IS NULL))
 );
 

@@ -3,6 +3,7 @@ package usecase_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -162,8 +163,56 @@ func TestASliceLeavesACommandsRunAlone(t *testing.T) {
 	w.wantNothingDue(t, "soon after")
 	w.clock.Advance(interval)
 	s := w.slice(t)
-	if !s.Finished || !s.Run.EndedAs(domain.ReconcileRefused) || len(w.store.Profiles()) != left || left != 8 {
+	if !s.Finished || !s.Run.EndedAs(domain.ReconcileRefused) || s.Run.Counts.Refused != 3 || len(w.store.Profiles()) != left || left != 8 {
 		t.Errorf("%+v, %d of %d profiles left", s, len(w.store.Profiles()), left)
 	}
 	w.wantNothingDue(t, "after a refusal")
+}
+
+// slowPeople takes longer than a slice to count and to list.
+type slowPeople struct {
+	usecase.ReconcilePeople
+	w       *walked
+	counted int
+	behind  []string
+}
+
+func (s *slowPeople) CountUnseen(ctx context.Context, r domain.Reconciliation) (unseen, all int, err error) {
+	s.w.clock.Advance(9 * time.Second)
+	s.counted++
+	return s.ReconcilePeople.CountUnseen(ctx, r)
+}
+
+func (s *slowPeople) Unseen(ctx context.Context, r domain.Reconciliation, after string, limit int) ([]domain.MirroredProfile, error) {
+	s.w.clock.Advance(9 * time.Second)
+	s.behind = append(s.behind, after)
+	return s.ReconcilePeople.Unseen(ctx, r, after, limit)
+}
+
+// However long it takes to find the candidates, each slice asks about one at
+// least, and none begins from the first again.
+func TestSlicesComeToTheEndOfManyProfiles(t *testing.T) {
+	w := inStep(t, 30)
+	want := []string{domain.NobodysID}
+	for _, id := range []string{"user_003", "user_011", "user_012", "user_029"} {
+		want = append(want, w.profile(id).ID)
+		w.clerk.remove(id)
+	}
+	slices.Sort(want)
+	w.due(t)
+	slow := &slowPeople{ReconcilePeople: w.deps.People, w: w}
+	w.deps.People = slow
+	for n := 1; ; n++ {
+		s := w.slice(t)
+		if s.Finished {
+			break
+		}
+		if n > 10 {
+			t.Fatalf("slice %d: %+v", n, s)
+		}
+	}
+	if slow.counted != 1 || !slices.Equal(slow.behind, want) {
+		t.Errorf("counted %d times; looked behind %v, want %v", slow.counted, slow.behind, want)
+	}
+	w.wantMirror(t)
 }

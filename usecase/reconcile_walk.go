@@ -31,6 +31,7 @@ type reconcileSession struct {
 	force   bool
 	patient bool                    // waits for Clerk itself, instead of giving up
 	until   time.Time               // when to stop for now; zero: at the end
+	moved   bool                    // something of its work is stored
 	tell    func(ReconcileProgress) // may be nil
 	asked   time.Time               // when Clerk was asked last
 }
@@ -54,8 +55,18 @@ func (s *reconcileSession) told(p ReconcileProgress) {
 	}
 }
 
-func (s *reconcileSession) over() bool {
+// over tells whether the session's time is. It has some until it has moved the
+// run: else a run that takes long to be taken up would stand still for ever.
+func (s *reconcileSession) over() bool { return s.moved && s.late() }
+
+func (s *reconcileSession) late() bool {
 	return !s.until.IsZero() && !s.deps.Clock.Now().Before(s.until)
+}
+
+// stored is the run's new state, after it was.
+func (s *reconcileSession) stored(run domain.Reconciliation, told ReconcileStage) {
+	s.run, s.moved = run, true
+	s.told(ReconcileProgress{Stage: told})
 }
 
 // work goes on until the run is finished or the session's time is over.
@@ -91,7 +102,7 @@ func (s *reconcileSession) page(ctx context.Context) error {
 	}
 	var met []string
 	for i, person := range people {
-		if i > 0 && s.over() { // the rest is asked for again
+		if i > 0 && s.late() { // the rest is asked for again
 			break
 		}
 		if err := s.person(ctx, &next.Counts, person, known); err != nil {
@@ -105,8 +116,7 @@ func (s *reconcileSession) page(ctx context.Context) error {
 	if err := s.effects.checkpoint(ctx, next, met); err != nil {
 		return err
 	}
-	s.run = next
-	s.told(ReconcileProgress{Stage: ReconcilePage})
+	s.stored(next, ReconcilePage)
 	return nil
 }
 
@@ -184,28 +194,23 @@ func (s *reconcileSession) endWalk(ctx context.Context, next domain.Reconciliati
 	if err := s.effects.checkpoint(ctx, next, nil); err != nil {
 		return err
 	}
-	s.run = next
-	s.told(ReconcileProgress{Stage: ReconcileChecking})
+	s.stored(next, ReconcileChecking)
 	return nil
 }
 
 // vanished asks Clerk about each profile that the walk has not met, unless they
 // are too many: with a wrong key Clerk would say of each that it knows nobody.
-// Those who were erased already make the share of the others
-// smaller, never larger, so that a run that goes on is judged as it began.
+// A run that goes on is judged by the count of its walk's end, and begins behind
+// the last one who was asked about: to count and to search anew takes its time.
 func (s *reconcileSession) vanished(ctx context.Context) (finished bool, err error) {
 	if s.over() {
 		return false, nil
 	}
-	unseen, all, err := s.effects.countUnseen(ctx, s.run)
-	if err != nil {
-		return false, err
+	if !s.force && !s.run.MayErase(s.deps.MaxErasePercent) {
+		return s.refuse(ctx)
 	}
-	if !s.force && !s.run.MayErase(unseen, all, s.deps.MaxErasePercent) {
-		return s.finish(ctx, domain.ReconcileRefused, unseen)
-	}
-	for after := domain.NobodysID; ; {
-		batch, err := s.effects.unseen(ctx, s.run, after)
+	for {
+		batch, err := s.effects.unseen(ctx, s.run, s.run.CheckedThrough)
 		if err != nil {
 			return false, err
 		}
@@ -219,9 +224,18 @@ func (s *reconcileSession) vanished(ctx context.Context) (finished bool, err err
 			if err := s.confirm(ctx, &batch[i]); err != nil {
 				return false, err
 			}
-			after = batch[i].ID
 		}
 	}
+}
+
+func (s *reconcileSession) refuse(ctx context.Context) (finished bool, err error) {
+	left := s.run.Counts.Candidates
+	if s.run.CheckedThrough != domain.NobodysID { // it was forced at first, and broke off
+		if left, _, err = s.effects.countUnseen(ctx, s.run); err != nil {
+			return false, err
+		}
+	}
+	return s.finish(ctx, domain.ReconcileRefused, left)
 }
 
 // confirm erases the candidate only when Clerk says that it knows nobody of that id.
@@ -230,6 +244,7 @@ func (s *reconcileSession) confirm(ctx context.Context, candidate *domain.Mirror
 		return s.deps.Clerk.User(ctx, candidate.ClerkUserID)
 	})
 	next := s.run
+	next.CheckedThrough = candidate.ID
 	if errors.Is(err, domain.NotFound) {
 		next, err = s.effects.remove(ctx, next, candidate.ClerkUserID)
 	} else {
@@ -248,8 +263,7 @@ func (s *reconcileSession) confirm(ctx context.Context, candidate *domain.Mirror
 	if err != nil {
 		return err
 	}
-	s.run = next
-	s.told(ReconcileProgress{Stage: ReconcileChecked})
+	s.stored(next, ReconcileChecked)
 	return nil
 }
 
@@ -261,7 +275,7 @@ func (s *reconcileSession) finish(ctx context.Context, o domain.ReconcileOutcome
 		return false, err
 	}
 	s.run = next
-	for more := true; more && !s.over(); { // what stays is the purge's
+	for more := true; more && !s.late(); { // what stays is the purge's
 		more = s.effects.forget(ctx, s.run)
 	}
 	return true, nil

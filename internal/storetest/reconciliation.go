@@ -45,6 +45,7 @@ func reconcileRuns(t *testing.T, s ReconcileStores) {
 	first.JudgedBefore = Now.Add(-time.Hour)
 	must(t, s.Runs.Begin(ctx, first))
 	first.NextOffset, first.Pages, first.Phase, first.Profiles = 100, 2, domain.ReconcileVanished, 12
+	first.CheckedThrough = domain.NewID(Now)
 	first.Counts = domain.ReconcileCounts{
 		Seen: 1, Created: 2, Updated: 3, Unchanged: 4, Stale: 5, Skipped: 6, Unreadable: 7, Failed: 8, Candidates: 9, Erased: 10, Refused: 11,
 	}

@@ -15,8 +15,11 @@ const (
 	leasePoll     = time.Second     // of who waits for it
 	leaseFarewell = 3 * time.Second // to give it up, also when the process is told to end
 
-	// sliceLength leaves a last request to Clerk, which may take 10 s, within the 20 s of a job.
-	sliceLength = 8 * time.Second
+	// sliceLength is how long Clerk is asked anew, and sliceRepairs how long at least people are
+	// repaired after its answer, lest a slow Clerk gets one person done per request. With a last
+	// request, which may take 10 s, both stay within the 20 s of a job.
+	sliceLength  = 5 * time.Second
+	sliceRepairs = 3 * time.Second
 	// sliceBusy is the wait of the job while somebody else works on the run.
 	sliceBusy = 30 * time.Second
 	// sliceGap lets others have the lease, the workers and the pool between two slices.

@@ -61,7 +61,11 @@ func (c *clerkDirectory) Users(ctx context.Context, offset, limit int) ([]domain
 	defer c.mu.Unlock()
 	var page []domain.ListedClerkUser
 	for _, u := range c.people[min(offset, len(c.people)):min(offset+limit, len(c.people))] {
-		page = append(page, domain.ListedClerkUser{ID: u.ID, User: u, Err: c.broken[u.ID]})
+		l := domain.ListedClerkUser{ID: u.ID, User: u}
+		if err := c.broken[u.ID]; err != nil {
+			l = domain.ListedClerkUser{ID: u.ID, Err: err}
+		}
+		page = append(page, l)
 	}
 	return page, nil
 }

@@ -57,10 +57,11 @@ func (s *reconcileSession) told(p ReconcileProgress) {
 
 // over tells whether the session's time is. It has some until it has moved the
 // run: else a run that takes long to be taken up would stand still for ever.
-func (s *reconcileSession) over() bool { return s.moved && s.late() }
+func (s *reconcileSession) over() bool { return s.moved && s.late(0) }
 
-func (s *reconcileSession) late() bool {
-	return !s.until.IsZero() && !s.deps.Clock.Now().Before(s.until)
+// late tells whether the session should have ended so long ago.
+func (s *reconcileSession) late(ago time.Duration) bool {
+	return !s.until.IsZero() && !s.deps.Clock.Now().Before(s.until.Add(ago))
 }
 
 // stored is the run's new state, after it was.
@@ -91,6 +92,7 @@ func (s *reconcileSession) page(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	overtime := s.overtime()
 	next := s.run // stored and kept only as a whole
 	next.Pages++
 	if len(people) == 0 {
@@ -102,7 +104,7 @@ func (s *reconcileSession) page(ctx context.Context) error {
 	}
 	var met []string
 	for i, person := range people {
-		if i > 0 && s.late() { // the rest is asked for again
+		if i > 0 && s.late(overtime) && s.takesTime(person, known) { // the rest is asked for again
 			break
 		}
 		if err := s.person(ctx, &next.Counts, person, known); err != nil {
@@ -118,6 +120,22 @@ func (s *reconcileSession) page(ctx context.Context) error {
 	}
 	s.stored(next, ReconcilePage)
 	return nil
+}
+
+// overtime is what the session may have beyond its end for the people whom Clerk
+// has just listed.
+func (s *reconcileSession) overtime() time.Duration {
+	return max(0, s.deps.Clock.Now().Add(sliceRepairs).Sub(s.until))
+}
+
+// takesTime tells whether more has to be done about the person than to count them.
+func (s *reconcileSession) takesTime(person domain.ListedClerkUser, known map[string]*domain.MirroredProfile) bool {
+	return person.Err == nil && !s.inStep(person, known)
+}
+
+func (s *reconcileSession) inStep(person domain.ListedClerkUser, known map[string]*domain.MirroredProfile) bool {
+	profile := known[person.User.ID]
+	return profile != nil && profile.InStep(person.User, s.deps.Clock.Now())
 }
 
 // known finds the profiles of a page's people in one statement.
@@ -150,12 +168,11 @@ func (s *reconcileSession) person(
 		s.told(ReconcileProgress{Stage: ReconcileFault, Reason: safeReason(person.Err)})
 		return nil //nolint:nilerr // it is this person's alone, and counted
 	}
-	profile := known[person.User.ID]
-	if profile != nil && profile.InStep(person.User, s.deps.Clock.Now()) {
+	if s.inStep(person, known) {
 		counts.Unchanged++
 		return nil
 	}
-	return s.apply(ctx, counts, person.User, profile)
+	return s.apply(ctx, counts, person.User, known[person.User.ID])
 }
 
 func (s *reconcileSession) apply(
@@ -275,7 +292,7 @@ func (s *reconcileSession) finish(ctx context.Context, o domain.ReconcileOutcome
 		return false, err
 	}
 	s.run = next
-	for more := true; more && !s.late(); { // what stays is the purge's
+	for more := true; more && !s.late(0); { // what stays is the purge's
 		more = s.effects.forget(ctx, s.run)
 	}
 	return true, nil

@@ -271,7 +271,7 @@ type ClerkDirectory interface {
 	// when Clerk itself says that it knows nobody of that id; kind [domain.Invalid]
 	// when what it says of the person cannot be read.
 	User(ctx context.Context, clerkUserID string) (domain.ClerkUser, error)
-	// Users gives up to limit (1 to 500) people behind the offset, the oldest
+	// Users gives up to limit (1 to 100) people behind the offset, the oldest
 	// first; none when there are no more.
 	Users(ctx context.Context, offset, limit int) ([]domain.ListedClerkUser, error)
 }

@@ -40,7 +40,7 @@ type ReconcileDeps struct {
 	MaxErasePercent int // of the profiles from before the run that may vanish in one that is not forced; 0 to 100
 
 	Pause    time.Duration                                    // between two requests to Clerk, at least; zero: 200 ms
-	PageSize int                                              // people of a page, 1 to 500; zero: 100
+	PageSize int                                              // people of a page, 1 to 100; zero: 100
 	Wait     func(ctx context.Context, d time.Duration) error // nil: the system's timer; ends with ctx and its error
 }
 

@@ -18,9 +18,9 @@ import (
 // few KiB of e-mail addresses and accounts: 40 KiB is much for one, and of a page
 // only few have that. One page is in memory at a time.
 const (
-	mostUsers    = 500 // Clerk's own limit of a page
+	mostUsers    = 100 // what the reconciliation asks for; Clerk would give 500
 	maxUserBytes = 256 << 10
-	maxPageBytes = mostUsers * 40 << 10 // nearly 20 MiB
+	maxPageBytes = mostUsers * 40 << 10 // nearly 4 MiB
 )
 
 const usersPath = "/users"
@@ -47,13 +47,13 @@ func (u *Users) User(ctx context.Context, clerkUserID string) (domain.ClerkUser,
 	return person, nil
 }
 
-// Users gives up to limit people (1 to 500) behind the offset, in the order in
+// Users gives up to limit people (1 to 100) behind the offset, in the order in
 // which they came to Clerk, and none when there are no more. Who cannot be read is
 // in the list too, with the error and the id if that much can be read. Errors as of
 // User, without NotFound and Invalid.
 func (u *Users) Users(ctx context.Context, offset, limit int) ([]domain.ListedClerkUser, error) {
 	if offset < 0 || limit < 1 || limit > mostUsers {
-		return nil, unusable("Clerk gives 1 to 500 users at a time.")
+		return nil, unusable("Clerk is asked for 1 to 100 users at a time.")
 	}
 	data, err := u.get(ctx, u.many, usersPath, query{
 		"limit": {strconv.Itoa(limit)}, "offset": {strconv.Itoa(offset)}, "order_by": {"created_at"},

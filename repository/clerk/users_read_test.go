@@ -118,7 +118,7 @@ func TestUsersGivesPages(t *testing.T) {
 			t.Fatalf("got %v", got)
 		}
 	}
-	for _, bad := range [][2]int{{-1, 3}, {0, 0}, {0, 501}} {
+	for _, bad := range [][2]int{{-1, 3}, {0, 0}, {0, 101}} {
 		if _, err := u.Users(t.Context(), bad[0], bad[1]); !errors.Is(err, domain.Internal) {
 			t.Errorf("%v: %v", bad, err)
 		}

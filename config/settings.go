@@ -96,7 +96,7 @@ type Settings struct {
 	RateLimitAdminBypass bool `env:"RATE_LIMIT_ADMIN_BYPASS" default:"true" rule:"true or false; whether admins are exempt"`
 
 	ReconcileInterval        time.Duration `env:"RECONCILE_INTERVAL" default:"6h" min:"0s" max:"720h" rule:"time between two walks of the periodic job through Clerk's users; at least 1m, or 0s for no such job"`
-	ReconcileMaxErasePercent int           `env:"RECONCILE_MAX_ERASE_PERCENT" default:"20" min:"0" max:"100" rule:"of the profiles from before such a walk, the largest share that it erases because their people are gone at Clerk; beyond it, nobody without --force"`
+	ReconcileMaxErasePercent int           `env:"RECONCILE_MAX_ERASE_PERCENT" default:"20" min:"0" max:"100" rule:"of the profiles from before such a walk, the largest share that it erases because their people are gone at Clerk; beyond it (and beyond ten people or a third, whichever is less) nobody without --force"`
 
 	DiskPath           string     `env:"DISK_PATH" default:"/" rule:"absolute path on the disk that /health watches"`
 	DiskMinFreePercent int        `env:"DISK_MIN_FREE_PERCENT" default:"10" min:"0" max:"100" rule:"/health is unhealthy below it and degraded below twice it"`

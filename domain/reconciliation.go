@@ -110,12 +110,23 @@ func (r *Reconciliation) EndedAs(o ReconcileOutcome) bool {
 	return r.Outcome != nil && *r.Outcome == string(o)
 }
 
+// fewVanished is how many may vanish at once where a share says little: of five
+// people one is a fifth. But never more than a third, so that no wrong answer
+// empties a small table.
+const fewVanished = 10
+
 // MayErase tells, once the walk is over, whether so many may vanish at once: no
-// more than percent of a hundred of the profiles, and never anybody when Clerk
-// showed nobody at all.
+// more than percent of a hundred of the profiles, or the few of [fewVanished]
+// unless percent is 0; and never anybody when Clerk showed nobody at all.
 func (r *Reconciliation) MayErase(percent int) bool {
 	candidates := r.Counts.Candidates
-	return candidates == 0 || r.NextOffset > 0 && candidates*100 <= percent*r.Profiles
+	switch {
+	case candidates == 0:
+		return true
+	case r.NextOffset == 0 || percent == 0:
+		return false
+	}
+	return candidates*100 <= percent*r.Profiles || candidates <= min(fewVanished, r.Profiles/3)
 }
 
 // ListedClerkUser is one place of a page of Clerk's users.

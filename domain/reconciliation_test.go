@@ -12,7 +12,8 @@ func TestReconciliationMayErase(t *testing.T) {
 		offset, candidates, profiles, percent int
 		want                                  bool
 	}{
-		{1, 0, 0, 0, true}, {0, 0, 10, 0, true}, {5, 1, 5, 20, true}, {5, 2, 5, 20, false}, {5, 1, 5, 19, false}, {5, 5, 5, 100, true},
+		{1, 0, 0, 0, true}, {0, 0, 10, 0, true}, {5, 1, 5, 20, true}, {5, 2, 5, 20, false}, {5, 1, 5, 19, true}, {5, 5, 5, 100, true},
+		{5, 1, 3, 1, true}, {5, 1, 2, 1, false}, {5, 2, 6, 1, true}, {5, 3, 8, 1, false}, {5, 10, 30, 1, true}, {5, 10, 29, 1, false}, {5, 11, 1000, 1, false},
 		{0, 5, 5, 100, false}, {0, 1, 1000, 100, false}, {1, 1, 1000, 0, false}, {1, 200_000, 1_000_000, 20, true}, {1, 200_001, 1_000_000, 20, false},
 	} {
 		r := domain.NewReconciliation(false, time.Now())

@@ -72,7 +72,7 @@ func TestReconcileErasesNoMoreThanTheShare(t *testing.T) {
 		people, vanished, percent int
 		refused                   bool
 	}{
-		{10, 2, 20, false}, {10, 3, 20, true}, {10, 1, 9, true}, {10, 1, 0, true}, {10, 0, 0, false}, {10, 9, 100, false}, {10, 10, 100, true},
+		{10, 3, 20, false}, {10, 4, 20, true}, {40, 8, 20, false}, {40, 11, 20, true}, {10, 1, 0, true}, {10, 0, 0, false}, {10, 9, 100, false}, {10, 10, 100, true},
 	} {
 		t.Run(fmt.Sprintf("%d of %d at %d", c.vanished, c.people, c.percent), func(t *testing.T) {
 			w := inStep(t, c.people)

@@ -207,11 +207,11 @@ func TestReconcileErasesNobodyOnClerksWordAlone(t *testing.T) {
 		t.Errorf("forced on an empty list: status %d, %d profiles\n%s%s", r.status, profiles(), r.stdout, r.stderr)
 	}
 	s.clerk.HealPages()
-	for _, p := range people[:3] {
+	for _, p := range people[:4] {
 		s.clerk.RemovePerson(p.ID)
 	}
 	r := command(t, s.settings, "reconcile")
-	if r.status != 1 || !strings.Contains(r.stderr, "3 profiles have nobody") || !strings.Contains(r.stderr, "of the 10 from before") ||
+	if r.status != 1 || !strings.Contains(r.stderr, "4 profiles have nobody") || !strings.Contains(r.stderr, "of the 10 from before") ||
 		!strings.Contains(r.stderr, "--force") || profiles() != 10 {
 		t.Errorf("over the share: status %d, %d profiles\n%s", r.status, profiles(), r.stderr)
 	}
@@ -220,7 +220,9 @@ func TestReconcileErasesNobodyOnClerksWordAlone(t *testing.T) {
 	}
 	s.wantInStep(t, conn)
 	s.clerk.RemovePerson(people[4].ID)
-	if r := command(t, s.with("RECONCILE_MAX_ERASE_PERCENT", "15"), "reconcile"); r.status != 0 { // 1 of 7
+	s.clerk.RemovePerson(people[5].ID)
+	s.clerk.RemovePerson(people[6].ID)
+	if r := command(t, s.with("RECONCILE_MAX_ERASE_PERCENT", "50"), "reconcile"); r.status != 0 { // 3 of 6
 		t.Errorf("within a share of one's own: status %d\n%s", r.status, r.stderr)
 	}
 	s.wantInStep(t, conn)

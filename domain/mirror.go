@@ -28,6 +28,16 @@ var ownWord = ""
 // seeds tells whether a state with that mark may set a field.
 func seeds(seed *string, mark string) bool { return seed == nil || mark < *seed }
 
+// settle makes fields the person's own.
+func (m *MirrorState) settle(handle, displayName bool) {
+	if handle && (m.HandleSeed == nil || *m.HandleSeed != ownWord) {
+		m.HandleSeed = &ownWord
+	}
+	if displayName && (m.DisplayNameSeed == nil || *m.DisplayNameSeed != ownWord) {
+		m.DisplayNameSeed = &ownWord
+	}
+}
+
 // ProposedHandle is the username that the state proposes for the profile's
 // handle, when it may and when that could be a handle; else empty. Whether it is
 // free is for the caller to find out.

@@ -60,13 +60,11 @@ func (p *Profile) apply(patch AdminPatch, now time.Time) (changed []string, err 
 	c.links(&next.Links, patch.Links)
 	c.object("metadata", &next.Metadata, patch.Metadata)
 	c.object("app_metadata", &next.AppMetadata, patch.AppMetadata)
-	if slices.Contains(c.names, "handle") {
-		next.Mirror.HandleSeed = &ownWord
+	changed, err = c.commit(p, next, now)
+	if err == nil { // also where the value stays: who names it wants it so
+		p.Mirror.settle(patch.Handle.Set, patch.DisplayName.Set)
 	}
-	if slices.Contains(c.names, "display_name") {
-		next.Mirror.DisplayNameSeed = &ownWord
-	}
-	return c.commit(p, next, now)
+	return changed, err
 }
 
 // commit makes next the profile when something changed and nothing is wrong.

@@ -93,10 +93,13 @@ func (s *Admin) change(
 			return errStaleVersion
 		}
 		now := s.deps.Clock.Now() // after the wait for the row
-		oldHandle := p.Handle
+		oldHandle, mirror := p.Handle, p.Mirror
 		changed, err := what(p, now)
-		if err != nil || len(changed) == 0 {
+		if err != nil {
 			return err
+		}
+		if len(changed) == 0 {
+			return s.deps.writeUnseen(ctx, p, mirror)
 		}
 		if err := s.deps.write(ctx, p, changed, oldHandle, now); err != nil {
 			return err

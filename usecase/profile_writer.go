@@ -31,6 +31,15 @@ func (d ProfilesDeps) write(ctx context.Context, p *domain.Profile, changed []st
 	return d.release(ctx, oldHandle, p.ID, now)
 }
 
+// writeUnseen writes what a change left behind that changed nothing to be seen: a
+// name or handle that somebody has confirmed is no longer Clerk's to propose.
+func (d ProfilesDeps) writeUnseen(ctx context.Context, p *domain.Profile, before domain.MirrorState) error {
+	if p.Mirror == before {
+		return nil
+	}
+	return d.Mirror.SaveMirror(ctx, p)
+}
+
 // release keeps the handle for its last owner for a while.
 func (d ProfilesDeps) release(ctx context.Context, handle, profileID string, now time.Time) error {
 	return d.Reservations.Reserve(ctx, d.handleHashes(handle)[0], profileID, now.Add(domain.ReleasedHandleHold))

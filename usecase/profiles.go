@@ -132,10 +132,13 @@ func (s *Profiles) updateExisting(ctx context.Context, caller domain.Caller, pat
 			return errStaleVersion
 		}
 		now := s.deps.Clock.Now() // after the wait for the row, so that times follow the order of changes
-		oldHandle := p.Handle
+		oldHandle, mirror := p.Handle, p.Mirror
 		changed, err := p.Apply(patch, now)
-		if err != nil || len(changed) == 0 {
+		if err != nil {
 			return err
+		}
+		if len(changed) == 0 {
+			return s.deps.writeUnseen(ctx, p, mirror)
 		}
 		if err := s.deps.write(ctx, p, changed, oldHandle, now); err != nil {
 			return err

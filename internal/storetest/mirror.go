@@ -140,6 +140,16 @@ func mirrorSparesEdits(t *testing.T, w *mirrorWorld) {
 	p := w.apply(t, u, usecase.MirrorUpdated)
 	wantMirrored(t, p, u)
 	wantOwn(t, p, mine, "Mine")
+	// What was only confirmed is kept too, and is no change.
+	confirmed := Caller("user_confirms")
+	first, err := w.profiles.Resolve(background(t), confirmed)
+	must(t, err)
+	same, err := w.profiles.UpdateOwn(background(t), confirmed, domain.ProfilePatch{Handle: domain.Some(first.Handle), DisplayName: domain.Null[string]()}, domain.IfMatch{})
+	must(t, err)
+	if same.Version != first.Version {
+		t.Errorf("version %d became %d", first.Version, same.Version)
+	}
+	wantOwn(t, w.apply(t, clerkUser(confirmed.UserID, 1), usecase.MirrorUpdated), first.Handle, "")
 	// What was taken away stays away, and what an admin wrote stays too.
 	_, err = w.profiles.UpdateOwn(background(t), c, domain.ProfilePatch{DisplayName: domain.Null[string]()}, domain.IfMatch{})
 	must(t, err)

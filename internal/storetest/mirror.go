@@ -144,7 +144,8 @@ func mirrorSparesEdits(t *testing.T, w *mirrorWorld) {
 	confirmed := Caller("user_confirms")
 	first, err := w.profiles.Resolve(background(t), confirmed)
 	must(t, err)
-	same, err := w.profiles.UpdateOwn(background(t), confirmed, domain.ProfilePatch{Handle: domain.Some(first.Handle), DisplayName: domain.Null[string]()}, domain.IfMatch{})
+	sameAgain := domain.ProfilePatch{Handle: domain.Some(first.Handle), DisplayName: domain.Null[string]()}
+	same, err := w.profiles.UpdateOwn(background(t), confirmed, sameAgain, domain.IfMatch{})
 	must(t, err)
 	if same.Version != first.Version {
 		t.Errorf("version %d became %d", first.Version, same.Version)

@@ -133,6 +133,25 @@ func reconcileLeaseRace(t *testing.T, s ReconcileStores) {
 	}
 }
 
+// wantMirrored looks at one profile with everything that is mirrored and at one with nothing.
+func (s ReconcileStores) wantMirrored(t *testing.T, full, bare *domain.Profile) {
+	t.Helper()
+	found, err := s.People.Mirrored(background(t), []string{full.ClerkUserID, "user_nobody", bare.ClerkUserID})
+	must(t, err)
+	if len(found) != 2 {
+		t.Fatalf("found %+v", found)
+	}
+	for _, m := range found {
+		if m.ID == bare.ID && (m.Email != nil || m.AvatarURL != nil || m.ClerkUpdatedAt != nil || m.SuspendedUntil != nil || m.Status != domain.StatusActive) {
+			t.Errorf("got %+v", m)
+		}
+		if m.ID == full.ID && (*m.Email != *full.Email || *m.AvatarURL != *full.AvatarURL || !m.ClerkUpdatedAt.Equal(*full.ClerkUpdatedAt) ||
+			!m.SuspendedUntil.Equal(*full.SuspendedUntil) || m.Status != domain.StatusSuspended || m.ClerkUserID != full.ClerkUserID) {
+			t.Errorf("got %+v", m)
+		}
+	}
+}
+
 func reconcilePeople(t *testing.T, s ReconcileStores) {
 	ctx := background(t)
 	run := domain.NewReconciliation(false, Now)
@@ -150,20 +169,7 @@ func reconcilePeople(t *testing.T, s ReconcileStores) {
 	during := Profile(Handle()) // created at Now, when the run began
 	s.Put(t, *during)
 
-	found, err := s.People.Mirrored(ctx, []string{old[0].ClerkUserID, "user_nobody", during.ClerkUserID})
-	must(t, err)
-	if len(found) != 2 {
-		t.Fatalf("found %+v", found)
-	}
-	for _, m := range found {
-		if m.ID == during.ID && (m.Email != nil || m.AvatarURL != nil || m.ClerkUpdatedAt != nil || m.SuspendedUntil != nil || m.Status != domain.StatusActive) {
-			t.Errorf("got %+v", m)
-		}
-		if m.ID == old[0].ID && (*m.Email != *old[0].Email || *m.AvatarURL != *old[0].AvatarURL || !m.ClerkUpdatedAt.Equal(*old[0].ClerkUpdatedAt) ||
-			!m.SuspendedUntil.Equal(*old[0].SuspendedUntil) || m.Status != domain.StatusSuspended || m.ClerkUserID != old[0].ClerkUserID) {
-			t.Errorf("got %+v", m)
-		}
-	}
+	s.wantMirrored(t, old[0], during)
 	for range 2 {
 		must(t, s.People.MarkSeen(ctx, run.ID, []string{old[1].ClerkUserID, "user_nobody", during.ClerkUserID}))
 	}

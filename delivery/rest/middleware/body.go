@@ -12,9 +12,9 @@ import (
 	"github.com/profile-api/profile-api/domain"
 )
 
-// BodyLimit refuses bodies over max bytes, or over the route's own limit, with 413:
-// at once when the length is declared, else while reading. The connection ends with such an answer: the
-// rest of the body is not worth reading.
+// BodyLimit refuses bodies over maxBytes, or over the route's own limit, with 413:
+// at once when the length is declared, else while reading. The connection ends
+// with such an answer: the rest of the body is not worth reading.
 func BodyLimit(maxBytes int64) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {

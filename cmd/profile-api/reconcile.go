@@ -11,7 +11,6 @@ import (
 	"github.com/profile-api/profile-api/cmd/internal/service"
 	"github.com/profile-api/profile-api/config"
 	"github.com/profile-api/profile-api/domain"
-	"github.com/profile-api/profile-api/repository/postgres"
 	"github.com/profile-api/profile-api/usecase"
 )
 
@@ -51,14 +50,11 @@ func reconcile(ctx context.Context, out io.Writer, args []string) (err error) {
 	}
 	opts := service.DatabaseOptions(s, service.NewLogger(os.Stderr, s))
 	opts.MaxOpen, opts.MaxIdle = min(opts.MaxOpen, reconcileConnections), min(opts.MaxIdle, reconcileConnections)
-	db, err := postgres.Open(ctx, opts)
+	db, err := openCurrent(ctx, opts)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	if err := currentSchema(ctx, db); err != nil {
-		return err
-	}
 	users, err := service.NewClerkUsers(s)
 	if err != nil {
 		return err
@@ -80,23 +76,6 @@ func reconcile(ctx context.Context, out io.Writer, args []string) (err error) {
 		}
 	}
 	return judgeRun(ctx, &run, err, flags, s.ReconcileMaxErasePercent)
-}
-
-// currentSchema refuses to work on a schema that this program does not know.
-func currentSchema(ctx context.Context, db *postgres.DB) (err error) {
-	m, err := db.Migrator()
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, m.Close()) }()
-	pending, err := m.Pending(ctx)
-	switch {
-	case err != nil:
-		return fmt.Errorf("the database cannot be asked: %w", err)
-	case pending:
-		return errors.New("the schema is not current: run profile-api migrate up first")
-	}
-	return nil
 }
 
 // judgeRun says why the exit status is not 0, and what to do. A dry run ends as

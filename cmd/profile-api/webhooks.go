@@ -34,11 +34,15 @@ func webhooks(ctx context.Context, out io.Writer, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	desk, closeIt, err := service.OpenInboxDesk(ctx, s, service.NewLogger(os.Stderr, s))
+	db, err := openCurrent(ctx, service.DatabaseOptions(s, service.NewLogger(os.Stderr, s)))
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeIt()) }()
+	defer func() { err = errors.Join(err, db.Close()) }()
+	desk, err := service.NewInboxDesk(db)
+	if err != nil {
+		return err
+	}
 	return command(ctx, out, desk)
 }
 

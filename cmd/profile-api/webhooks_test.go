@@ -249,6 +249,21 @@ func TestWebhooksWithoutWhatTheyNeed(t *testing.T) {
 	p.stop(t)
 }
 
+// On a schema that the program does not know, the commands touch nothing.
+func TestWebhooksNeedACurrentSchema(t *testing.T) {
+	parallel(t)
+	env := production(migrated(t), "redis://"+freeAddr(t), "http://"+freeAddr(t)+"/v1")
+	if r := command(t, env, "migrate", "down"); r.status != 0 {
+		t.Fatalf("migrate down: %s", r.stderr)
+	}
+	for _, args := range [][]string{{"list"}, {"replay", "msg_1"}, {"replay", "--dead"}} {
+		r := command(t, env, append([]string{"webhooks"}, args...)...)
+		if r.status != 1 || r.stdout != "" || !strings.Contains(r.stderr, "profile-api migrate up") {
+			t.Errorf("%v: status %d, %q, %q", args, r.status, r.stdout, r.stderr)
+		}
+	}
+}
+
 // Deliveries that are done with are forgotten after their retention.
 func TestOldDeliveriesArePurged(t *testing.T) {
 	parallel(t)

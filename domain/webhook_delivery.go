@@ -39,6 +39,9 @@ func OpenWebhookStates() []WebhookState {
 	return []WebhookState{WebhookReceived, WebhookFailed, WebhookDead}
 }
 
+// Done tells whether a delivery in that state is done with: its data is gone.
+func (s WebhookState) Done() bool { return s == WebhookApplied || s == WebhookIgnored }
+
 // WebhookDelivery is a delivery of Clerk's in the inbox, and its row. Whom it
 // tells of is known by a keyed hash; what it says is sealed, and cleared when
 // it is done with or the person is erased. It is immutable but for new values

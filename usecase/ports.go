@@ -191,13 +191,15 @@ type WebhookDeliveries interface {
 	// Find returns an error of kind [domain.NotFound] when there is no such row.
 	Find(ctx context.Context, id string) (domain.WebhookDelivery, error)
 	// Update writes how far the delivery has come, when the row is in one of the
-	// states and was received when d was: false, and no error, when it is not.
+	// states and was received when d was: false, and no error, when it is not. The
+	// data is cleared when d is done with, and else left as it is.
 	Update(ctx context.Context, d domain.WebhookDelivery, from ...domain.WebhookState) (bool, error)
 	// List gives up to limit deliveries in the states, those received last first,
 	// without their data.
 	List(ctx context.Context, states []domain.WebhookState, limit int) ([]domain.WebhookDelivery, error)
 	// Orphans gives up to limit deliveries that a job should apply, that nobody has
-	// touched since then, and for which there is no unfinished job.
+	// touched since then, and for which there is no unfinished job, those received
+	// first first, without their data.
 	Orphans(ctx context.Context, since time.Time, limit int) ([]domain.WebhookDelivery, error)
 }
 

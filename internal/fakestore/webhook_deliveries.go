@@ -50,7 +50,7 @@ func (f WebhookDeliveries) Update(ctx context.Context, d domain.WebhookDelivery,
 			return nil
 		}
 		row.State, row.Reason, row.Attempts, row.UpdatedAt, row.ExpiresAt = d.State, d.Reason, d.Attempts, d.UpdatedAt, d.ExpiresAt
-		if d.SealedData == nil {
+		if d.State.Done() {
 			row.SealedData, row.SubjectHash = nil, nil
 		}
 		data.deliveries[d.ID] = row
@@ -80,6 +80,7 @@ func (f WebhookDeliveries) Orphans(ctx context.Context, since time.Time, limit i
 		for _, d := range data.deliveries {
 			open := d.State == domain.WebhookReceived || d.State == domain.WebhookFailed
 			if open && d.UpdatedAt.Before(since) && !slices.Contains(data.queuedDeliveries, d.ID) {
+				d.SealedData = nil
 				found = append(found, d)
 			}
 		}

@@ -1,9 +1,12 @@
 package postgres_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/profile-api/profile-api/domain"
 	"github.com/profile-api/profile-api/internal/storetest"
@@ -54,6 +57,44 @@ func TestOpenDeliveries(t *testing.T) {
 	must(t, err)
 	if counts, err = db.OpenDeliveries(within(t)); err != nil || len(counts) != 3 || counts["dead"] != 0 {
 		t.Errorf("of none: %v, %v", counts, err)
+	}
+}
+
+// Fifty thousand deliveries that wait, each with its job, while the planner still
+// believes in empty tables: each is looked at a few times and not once for every
+// other, and none is read with its data.
+func TestOrphansAmongManyDeliveries(t *testing.T) {
+	const many = 50_000
+	url, seen := migrated(t), &recorder{}
+	db := openDB(t, postgres.Options{URL: url, Tracer: seen})
+	conn, err := pgxpool.New(within(t), url)
+	must(t, err)
+	defer conn.Close()
+	for _, sql := range []string{
+		"ALTER TABLE webhook_deliveries SET (autovacuum_enabled = false)", "ALTER TABLE river_job SET (autovacuum_enabled = false)",
+		"ANALYZE webhook_deliveries, river_job",
+		fmt.Sprintf(`INSERT INTO webhook_deliveries (id, type, state, subject_hash, sealed_data, received_at, updated_at)
+			SELECT 'msg_' || i, 'user.updated', 'received', 'h' || i, 'x', now(), timestamptz '2026-01-01' FROM generate_series(0, %d) i`, many),
+		fmt.Sprintf(`INSERT INTO river_job (kind, args, max_attempts, state)
+			SELECT 'webhook_delivery', jsonb_build_object('id', 'msg_' || i), 34, 'available' FROM generate_series(1, %d) i`, many),
+	} {
+		_, err := conn.Exec(within(t), sql)
+		must(t, err)
+	}
+	for _, statistics := range []string{"old", "new"} {
+		seen.take()
+		found, err := postgres.NewWebhookDeliveries(db).Orphans(within(t), storetest.Now, 1000)
+		if err != nil || len(found) != 1 || found[0].ID != "msg_0" || found[0].SealedData != nil {
+			t.Fatalf("with %s statistics: %v, %v", statistics, found, err)
+		}
+		sent := seen.take()
+		got := explain(t, &big{conn: conn}, sent)
+		t.Logf("with %s statistics: %s", statistics, got)
+		if got.rows > 4*many || strings.Contains(sent[len(sent)-1].sql, "sealed_data") {
+			t.Errorf("with %s statistics: %.0f rows are looked at by %s", statistics, got.rows, sent[len(sent)-1].sql)
+		}
+		_, err = conn.Exec(within(t), "ANALYZE webhook_deliveries, river_job")
+		must(t, err)
 	}
 }
 

@@ -5,7 +5,8 @@ import "time"
 // WebhookState says how far a delivery has come.
 type WebhookState string
 
-// The states of a delivery. Those that wait for something hold its data.
+// The states of a delivery. Those that wait for something hold its data; a dead
+// one does when there was something to keep.
 const (
 	WebhookReceived WebhookState = "received" // a job will apply it
 	WebhookFailed   WebhookState = "failed"   // it could not be applied yet, and will be tried again
@@ -21,6 +22,9 @@ const (
 	WebhookReasonAbsent  = "absent"  // deleted at Clerk, and nobody was here
 )
 
+// Reasons of deliveries of which nothing could be kept. The form is that of an error's.
+const webhookReasonNobody = string(CodeValidationFailed) + ": The member id of the data is not the id of a user; nothing of it was kept."
+
 const (
 	webhookDoneRetention = 30 * 24 * time.Hour // applied and ignored: long enough to know any late repeat of Svix's
 	webhookDeadRetention = 90 * 24 * time.Hour // as that of River's discarded jobs
@@ -34,7 +38,7 @@ func WebhookStates() []WebhookState {
 	return []WebhookState{WebhookReceived, WebhookFailed, WebhookApplied, WebhookIgnored, WebhookDead}
 }
 
-// OpenWebhookStates are those of deliveries that are not done with: their data is kept.
+// OpenWebhookStates are those of deliveries that are not done with.
 func OpenWebhookStates() []WebhookState {
 	return []WebhookState{WebhookReceived, WebhookFailed, WebhookDead}
 }
@@ -52,8 +56,8 @@ type WebhookDelivery struct {
 	State       WebhookState `gorm:"column:state"`
 	Reason      string       `gorm:"column:reason"`       // why it is in that state; safe for anyone to read
 	Attempts    int          `gorm:"column:attempts"`     // that failed; waiting for what is away uses none
-	SubjectHash *string      `gorm:"column:subject_hash"` // of the Clerk id; nil when the data names nobody, or is gone
-	SealedData  *string      `gorm:"column:sealed_data"`  // nil when there is nothing left to apply
+	SubjectHash *string      `gorm:"column:subject_hash"` // of the Clerk id; there exactly with the data, so that an erasure finds it
+	SealedData  *string      `gorm:"column:sealed_data"`  // nil when there is nothing to apply
 	ReceivedAt  time.Time    `gorm:"column:received_at"`  // when this data came; tells a repeat that revived it from what was there
 	UpdatedAt   time.Time    `gorm:"column:updated_at;autoUpdateTime:false"`
 	ExpiresAt   *time.Time   `gorm:"column:expires_at"` // when it may be forgotten; nil while something will happen by itself
@@ -62,18 +66,20 @@ type WebhookDelivery struct {
 // TableName tells GORM the table.
 func (WebhookDelivery) TableName() string { return "webhook_deliveries" }
 
-// NewWebhookDelivery seals what an event says.
+// NewWebhookDelivery seals what an event says. Of one that names nobody nothing is
+// kept, because no erasure would find it: it is dead from the start.
 func NewWebhookDelivery(id string, e WebhookEvent, sealer Sealer, hashes Pseudonymizer, now time.Time) (WebhookDelivery, error) {
+	now = storedTime(now)
+	d := WebhookDelivery{ID: id, Type: e.Type, State: WebhookReceived, ReceivedAt: now, UpdatedAt: now}
+	subject := e.Subject()
+	if subject == "" {
+		return d.Dead(webhookReasonNobody, false, now), nil
+	}
 	sealed, err := sealer.Seal(purposeWebhookData, e.Data)
 	if err != nil {
 		return WebhookDelivery{}, err
 	}
-	now = storedTime(now)
-	d := WebhookDelivery{ID: id, Type: e.Type, State: WebhookReceived, SealedData: &sealed, ReceivedAt: now, UpdatedAt: now}
-	if subject := e.Subject(); subject != "" {
-		h := WebhookSubjectHashes(hashes, subject)[0]
-		d.SubjectHash = &h
-	}
+	d.SubjectHash, d.SealedData = &WebhookSubjectHashes(hashes, subject)[0], &sealed
 	return d, nil
 }
 
@@ -111,7 +117,7 @@ func (d WebhookDelivery) Failed(reason string, counted bool, now time.Time) Webh
 	return d.turned(WebhookFailed, reason, now, 0)
 }
 
-// Dead is the delivery when no run will come by itself any more; its data is kept for a replay.
+// Dead is the delivery when no run will come by itself any more; what data there is is kept for a replay.
 func (d WebhookDelivery) Dead(reason string, counted bool, now time.Time) WebhookDelivery {
 	d = d.Failed(reason, counted, now)
 	return d.turned(WebhookDead, reason, now, WebhookRetention(WebhookDead))

@@ -115,10 +115,17 @@ func TestWebhookDelivery(t *testing.T) {
 	if done.SealedData != nil || done.Reason != "updated" || !done.ExpiresAt.Equal(done.UpdatedAt.Add(30*24*time.Hour)) || !done.ReceivedAt.Equal(d.ReceivedAt) {
 		t.Errorf("settled: %+v", done)
 	}
+	nobody, err := domain.NewWebhookDelivery("msg_2", domain.WebhookEvent{Type: domain.WebhookUserUpdated, Data: json.RawMessage(`{"id":"me","first_name":"Ada"}`)}, sealer, hashes, now)
+	if err != nil || nobody.State != domain.WebhookDead || nobody.SealedData != nil || nobody.SubjectHash != nil || nobody.Attempts != 0 || !nobody.ExpiresAt.Equal(*dead.ExpiresAt) {
+		t.Errorf("of nobody: %+v, %v", nobody, err)
+	}
 	if _, err := done.Event(sealer); !errors.Is(err, domain.Conflict) {
 		t.Errorf("the data of what is done: %v", err)
 	}
 	for _, state := range domain.WebhookStates() {
+		if state.Done() == slices.Contains(domain.OpenWebhookStates(), state) {
+			t.Errorf("%s is open and done, or neither", state)
+		}
 		if open := slices.Contains(domain.OpenWebhookStates(), state); (domain.WebhookRetention(state) == 0) != (open && state != domain.WebhookDead) {
 			t.Errorf("%s is kept %s", state, domain.WebhookRetention(state))
 		}

@@ -14,9 +14,10 @@ CREATE TABLE webhook_deliveries (
     received_at  timestamptz NOT NULL,
     updated_at   timestamptz NOT NULL,
     expires_at   timestamptz,
-    -- What waits for something has its data, and what is done with has none.
-    CONSTRAINT webhook_deliveries_data_check CHECK ((sealed_data IS NOT NULL) = (state IN ('received', 'failed', 'dead'))),
-    CONSTRAINT webhook_deliveries_subject_check CHECK (subject_hash IS NULL OR sealed_data IS NOT NULL)
+    -- What waits to be applied has its data, and what is done with has none. Of a dead one there may have been nothing to keep.
+    CONSTRAINT webhook_deliveries_data_check CHECK (state = 'dead' OR (sealed_data IS NOT NULL) = (state IN ('received', 'failed'))),
+    -- Data that no erasure could find is not kept.
+    CONSTRAINT webhook_deliveries_subject_check CHECK ((subject_hash IS NULL) = (sealed_data IS NULL))
 );
 
 CREATE INDEX webhook_deliveries_subject_idx ON webhook_deliveries (subject_hash) WHERE sealed_data IS NOT NULL;

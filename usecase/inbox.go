@@ -46,7 +46,7 @@ const (
 // Receive stores a delivery whose signature was verified, with the job that will
 // apply it, in one transaction. A repeat of one that has failed or is dead
 // revives it with its fresh body. Of somebody who is erased nothing is stored but
-// that the delivery came. Errors: malformed-request (400).
+// that the delivery came; one of which nothing can be kept is dead at once. Errors: malformed-request (400).
 //
 // The lock of the identity, which an erasure holds alone, makes sure of that: a
 // delivery is either there for the erasure to clear, or finds the mark.
@@ -63,17 +63,18 @@ func (s *Inbox) Receive(ctx context.Context, id string, body []byte) (Received, 
 	if err != nil {
 		return "", err
 	}
-	var stored, erased bool
+	var d domain.WebhookDelivery
+	var stored bool
 	err = s.deps.Tx.WithinTx(ctx, func(ctx context.Context) error {
-		d := fresh
-		var err error
-		if erased, err = s.lookUp(ctx, event.Subject()); err != nil {
+		d = fresh
+		erased, err := s.lookUp(ctx, event.Subject())
+		if err != nil {
 			return err
 		}
 		if erased {
 			d = d.Settled(domain.WebhookIgnored, domain.WebhookReasonErased, d.ReceivedAt)
 		}
-		if stored, err = s.deps.Deliveries.Receive(ctx, d); err != nil || !stored || erased {
+		if stored, err = s.deps.Deliveries.Receive(ctx, d); err != nil || !stored || d.State != domain.WebhookReceived {
 			return err
 		}
 		return s.deps.Queue.EnqueueWebhookDelivery(ctx, id)
@@ -81,7 +82,7 @@ func (s *Inbox) Receive(ctx context.Context, id string, body []byte) (Received, 
 	if err != nil {
 		return "", err
 	}
-	return s.received(ctx, fresh, stored, erased), nil
+	return s.received(ctx, d, stored), nil
 }
 
 // lookUp tells whether the person is erased, and keeps it so until the transaction ends.
@@ -95,17 +96,22 @@ func (s *Inbox) lookUp(ctx context.Context, subject string) (erased bool, err er
 	return s.deps.Identities.Erased(ctx, s.deps.Hashes.Candidates(domain.PurposeErasedIdentity, subject))
 }
 
-func (s *Inbox) received(ctx context.Context, d domain.WebhookDelivery, stored, erased bool) Received {
+func (s *Inbox) received(ctx context.Context, d domain.WebhookDelivery, stored bool) Received {
 	if !stored {
 		s.deps.Observer.Delivery(ctx, d.ID, d.Type, domain.OutcomeKnown, "")
 		return ReceivedKnown
 	}
 	s.deps.Observer.Delivery(ctx, d.ID, d.Type, domain.OutcomeReceived, "")
-	if erased {
-		s.deps.Observer.Delivery(ctx, d.ID, d.Type, domain.OutcomeIgnored, domain.WebhookReasonErased)
+	switch d.State {
+	case domain.WebhookIgnored:
+		s.deps.Observer.Delivery(ctx, d.ID, d.Type, domain.OutcomeIgnored, d.Reason)
 		return ReceivedIgnored
+	case domain.WebhookDead:
+		s.deps.Observer.Delivery(ctx, d.ID, d.Type, domain.OutcomeDead, d.Reason)
+		return ReceivedIgnored
+	default:
+		return ReceivedQueued
 	}
-	return ReceivedQueued
 }
 
 // Rejected counts a delivery that was refused before it came here.

@@ -35,6 +35,7 @@ const (
 	ReplayedQueued  Replayed = "queued"
 	ReplayedUnknown Replayed = "unknown" // never here, or forgotten after its retention
 	ReplayedDone    Replayed = "done"    // applied or ignored: its data is gone
+	ReplayedNoData  Replayed = "no data" // dead from the start: nothing of it could be kept
 )
 
 // Replay has a delivery applied anew, with all its attempts. One that still has
@@ -52,6 +53,10 @@ func (s *InboxDesk) Replay(ctx context.Context, id string) (Replayed, domain.Web
 			return err
 		}
 		was = d.State
+		if was == domain.WebhookDead && d.SealedData == nil {
+			result = ReplayedNoData
+			return nil
+		}
 		revived, err := s.deps.Deliveries.Update(ctx, d.Replayed(s.deps.Clock.Now()), domain.OpenWebhookStates()...)
 		if err != nil {
 			return err

@@ -225,6 +225,10 @@ func TestWebhooksCommands(t *testing.T) {
 		eventually(t, id+" is done with", func() bool { return delivered(t, conn, id) == "applied" })
 	}
 	replay(0, []string{"no delivery is dead"}, "--dead")
+	// Of what names nobody nothing is kept, and the command says what to do.
+	p.wantTaken(t, "msg_nobody", "ignored", clerkstandin.EventOf("user.updated", map[string]any{"id": "nobody", "first_name": "Emmy"}, time.Now()))
+	replay(1, []string{"msg_nobody is dead, and nothing of it was kept", "Clerk's dashboard"}, "msg_nobody")
+	replay(1, []string{"msg_nobody is dead, and nothing of it was kept"}, "--dead")
 }
 
 // Without a database the commands fail and say so; without a secret there is no route.

@@ -195,11 +195,15 @@ func TestMalformedDeliveriesAreRefused(t *testing.T) {
 	if n := w.rows(t); n != 0 || w.webhookEvents(t, "other", "rejected") != 11 {
 		t.Errorf("%d rows and jobs, %v rejected", n, w.webhookEvents(t, "other", "rejected"))
 	}
-	// What is inside of data is judged later, where an operator sees it.
+	// What is inside of data is no reason to refuse: it is stored where an operator sees it.
 	for i, data := range []any{map[string]any{}, map[string]any{"id": 7}, json.RawMessage(`{"first_name":"\ud800"}`)} {
 		body := string(clerkstandin.EventOf("user.updated", data, w.clock.Now()))
-		wantTaken(t, w.deliver(t, fmt.Sprint("msg_", i), body), fmt.Sprint("msg_", i), "queued")
+		wantTaken(t, w.deliver(t, fmt.Sprint("msg_", i), body), fmt.Sprint("msg_", i), "ignored")
 	}
+	if n := w.count(t, "SELECT count(*) FROM webhook_deliveries WHERE state = 'dead' AND sealed_data IS NULL"); n != 3 || w.webhookEvents(t, "user.updated", "dead") != 3 {
+		t.Errorf("%d are dead, %v counted", n, w.webhookEvents(t, "user.updated", "dead"))
+	}
+	wantTaken(t, w.deliver(t, "msg_bad", string(clerkstandin.EventOf("user.updated", map[string]any{"id": "user_1"}, w.clock.Now()))), "msg_bad", "queued")
 	// A media type means nothing: what is signed is the body.
 	w.do(t, "POST", webhookPath, strings.NewReader(`{"type":"x"}`), w.signedBy(t, testhooks.Secret, "msg_x", []byte(`{"type":"x"}`)), mediaType("text/plain")).want(t, 202)
 }

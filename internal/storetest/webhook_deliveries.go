@@ -74,8 +74,8 @@ func receiveDelivery(t *testing.T, s InboxStore) {
 	wantKind(t, err, domain.NotFound, domain.CodeNotFound)
 	first := delivery(t, "msg_1", "user_1", Now)
 	nobody := delivery(t, "msg_2", "", Now)
-	if nobody.SubjectHash != nil {
-		t.Fatal("nobody has a hash")
+	if nobody.SubjectHash != nil || nobody.SealedData != nil || nobody.State != domain.WebhookDead {
+		t.Fatalf("of nobody is kept %+v", nobody)
 	}
 	s.put(t, first, nobody)
 	s.wantRow(t, first)

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -44,8 +45,8 @@ func TestOpenDeliveries(t *testing.T) {
 	conn, db := asker(t, url), openDB(t, postgres.Options{URL: url})
 	for state, n := range map[domain.WebhookState]int{"received": 1, "failed": 2, "dead": 3, "applied": 4, "ignored": 5} {
 		for range n {
-			_, err := conn.Exec(within(t), `INSERT INTO webhook_deliveries (id, type, state, sealed_data, received_at, updated_at)
-				VALUES (gen_random_uuid()::text, 'user.updated', $1::text, CASE WHEN $1::text IN ('received', 'failed', 'dead') THEN 'x' END, now(), now())`, state)
+			_, err := conn.Exec(within(t), `INSERT INTO webhook_deliveries (id, type, state, sealed_data, subject_hash, received_at, updated_at)
+				SELECT gen_random_uuid()::text, 'user.updated', $1::text, kept, kept, now(), now() FROM (SELECT CASE WHEN $1::text IN ('received', 'failed') THEN 'x' END AS kept) k`, state)
 			must(t, err)
 		}
 	}
@@ -98,14 +99,25 @@ func TestOrphansAmongManyDeliveries(t *testing.T) {
 	}
 }
 
-// The table itself refuses data that nothing waits for.
+// The table itself refuses data that nothing waits for, data that no erasure
+// could find, and a delivery that waits without data.
 func TestTheInboxKeepsNoDataWithoutNeed(t *testing.T) {
 	conn := asker(t, migrated(t))
-	for state, data := range map[string]any{"applied": "x", "ignored": "x", "received": nil, "failed": nil, "dead": nil, "odd": nil} {
-		_, err := conn.Exec(within(t), `INSERT INTO webhook_deliveries (id, type, state, sealed_data, received_at, updated_at)
-			VALUES ('m', 'user.updated', $1, $2, now(), now())`, state, data)
-		if err == nil {
-			t.Errorf("%s with %v is taken", state, data)
+	insert := func(state string, subject, data any) error {
+		_, err := conn.Exec(within(t), `INSERT INTO webhook_deliveries (id, type, state, subject_hash, sealed_data, received_at, updated_at)
+			VALUES (gen_random_uuid()::text, 'user.updated', $1, $2, $3, now(), now())`, state, subject, data)
+		return err
+	}
+	for state, kept := range map[string][]any{
+		"received": {"x"}, "failed": {"x"}, "dead": {"x", nil}, "applied": {nil}, "ignored": {nil}, "odd": nil,
+	} {
+		for _, data := range []any{"x", nil} {
+			if err := insert(state, data, data); (err == nil) != slices.Contains(kept, data) {
+				t.Errorf("%s with %v: %v", state, data, err)
+			}
+		}
+		if insert(state, nil, "x") == nil || insert(state, "x", nil) == nil {
+			t.Errorf("%s with data and no subject, or the other way round, is taken", state)
 		}
 	}
 }

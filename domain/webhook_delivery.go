@@ -23,7 +23,19 @@ const (
 )
 
 // Reasons of deliveries of which nothing could be kept. The form is that of an error's.
-const webhookReasonNobody = string(CodeValidationFailed) + ": The member id of the data is not the id of a user; nothing of it was kept."
+const (
+	webhookReasonNobody = string(CodeValidationFailed) + ": The member id of the data is not the id of a user; nothing of it was kept."
+	webhookReasonLarge  = string(CodePayloadTooLarge) + ": What would be kept of the data is larger than 64 KiB; nothing of it was kept."
+)
+
+// maxKeptData is the most that is kept of a delivery, in bytes: ample for names and
+// a list of addresses. An export holds [MaxSubjectDeliveries] of them in memory.
+const maxKeptData = 64 << 10
+
+// MaxSubjectDeliveries is how many deliveries of a person an export shows. That
+// more than a few wait means that something is broken for long; all of them at
+// once would be a request's memory that grows with an outage.
+const MaxSubjectDeliveries = 50
 
 const (
 	webhookDoneRetention = 30 * 24 * time.Hour // applied and ignored: long enough to know any late repeat of Svix's
@@ -67,13 +79,17 @@ type WebhookDelivery struct {
 func (WebhookDelivery) TableName() string { return "webhook_deliveries" }
 
 // NewWebhookDelivery seals what an event says. Of one that names nobody nothing is
-// kept, because no erasure would find it: it is dead from the start.
+// kept, because no erasure would find it, nor of one that is larger than any real
+// one: it is dead from the start.
 func NewWebhookDelivery(id string, e WebhookEvent, sealer Sealer, hashes Pseudonymizer, now time.Time) (WebhookDelivery, error) {
 	now = storedTime(now)
 	d := WebhookDelivery{ID: id, Type: e.Type, State: WebhookReceived, ReceivedAt: now, UpdatedAt: now}
 	subject := e.Subject()
 	if subject == "" {
 		return d.Dead(webhookReasonNobody, false, now), nil
+	}
+	if len(e.Data) > maxKeptData {
+		return d.Dead(webhookReasonLarge, false, now), nil
 	}
 	sealed, err := sealer.Seal(purposeWebhookData, e.Data)
 	if err != nil {

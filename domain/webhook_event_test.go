@@ -119,6 +119,13 @@ func TestWebhookDelivery(t *testing.T) {
 	if err != nil || nobody.State != domain.WebhookDead || nobody.SealedData != nil || nobody.SubjectHash != nil || nobody.Attempts != 0 || !nobody.ExpiresAt.Equal(*dead.ExpiresAt) {
 		t.Errorf("of nobody: %+v, %v", nobody, err)
 	}
+	for size, kept := range map[int]bool{64 << 10: true, 64<<10 + 1: false} {
+		data := `{"id":"user_1","first_name":"` + strings.Repeat("a", size-len(`{"id":"user_1","first_name":""}`)) + `"}`
+		large, err := domain.NewWebhookDelivery("msg_3", domain.WebhookEvent{Type: domain.WebhookUserUpdated, Data: json.RawMessage(data)}, sealer, hashes, now)
+		if err != nil || (large.SealedData != nil) != kept || (large.SubjectHash != nil) != kept || (large.State == domain.WebhookDead) == kept {
+			t.Errorf("of %d bytes: %s, kept %v, %v", size, large.State, large.SealedData != nil, err)
+		}
+	}
 	if _, err := done.Event(sealer); !errors.Is(err, domain.Conflict) {
 		t.Errorf("the data of what is done: %v", err)
 	}

@@ -26,7 +26,7 @@ type Bundle struct {
 	Preferences  *domain.Preferences
 	Reservations []domain.HandleReservation // released handles kept for the person, by their hash
 	Responses    []domain.IdempotencyRecord // answers to admins that tell of the person, kept for a day
-	Deliveries   []ExportedDelivery         // what Clerk has told of the person and is not applied yet, or could not be
+	Deliveries   []ExportedDelivery         // what Clerk has told of the person and is not applied yet, or could not be; the newest [domain.MaxSubjectDeliveries]
 	NewestEvent  string                     // id; with the rest it tells whether anything changed since an earlier export
 	Events       iter.Seq2[domain.AuditEvent, error]
 }

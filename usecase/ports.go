@@ -206,7 +206,7 @@ type WebhookDeliveries interface {
 // SubjectDeliveries are the deliveries that tell of somebody.
 type SubjectDeliveries interface {
 	// OfSubject lists those that hold data and have one of the hashes, those
-	// received last first.
+	// received last first, [domain.MaxSubjectDeliveries] at most.
 	OfSubject(ctx context.Context, subjectHashes []string) ([]domain.WebhookDelivery, error)
 	// Forget clears the data of all that have one of the hashes: nothing of them
 	// will be applied any more.

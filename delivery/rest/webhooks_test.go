@@ -212,7 +212,7 @@ func TestMalformedDeliveriesAreRefused(t *testing.T) {
 func TestTheLimitOfADelivery(t *testing.T) {
 	w := newWorld(t, func(d *Deps) { d.MaxBodyBytes = 10 })
 	body := func(size int) string {
-		event := `{"type":"user.updated","data":{"id":"user_big","updated_at":1,"first_name":"`
+		event := `{"type":"user.updated","data":{"id":"user_big","updated_at":1,"public_metadata":"`
 		return event + strings.Repeat("a", size-len(event)-len(`"}}`)) + `"}}`
 	}
 	undeclared := func(r *http.Request) { r.ContentLength = -1 }
@@ -224,6 +224,12 @@ func TestTheLimitOfADelivery(t *testing.T) {
 			t.Errorf("%s: stored, or not counted", name)
 		}
 		wantTaken(t, w.deliver(t, "msg_full_"+name, full, changes...), "msg_full_"+name, "queued")
+	}
+	// What is kept has a limit of its own; over it, the delivery is seen and nothing more.
+	large := strings.Replace(body(80_000), "public_metadata", "first_name", 1)
+	wantTaken(t, w.deliver(t, "msg_large", large), "msg_large", "ignored")
+	if n := w.count(t, "SELECT count(*) FROM webhook_deliveries WHERE id = 'msg_large' AND state = 'dead' AND reason LIKE 'payload-too-large: %' AND sealed_data IS NULL"); n != 1 {
+		t.Error("it is not dead with its reason, or its data is there")
 	}
 	// Nobody else's limit has changed.
 	w.do(t, "PATCH", "/v1/profiles/me", strings.Repeat(" ", 11), w.person().is()).problem(t, 413, domain.CodePayloadTooLarge)

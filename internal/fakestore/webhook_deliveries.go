@@ -101,7 +101,7 @@ func (f WebhookDeliveries) OfSubject(ctx context.Context, subjectHashes []string
 		return nil
 	})
 	slices.SortFunc(found, latestFirst)
-	return found, err
+	return found[:min(domain.MaxSubjectDeliveries, len(found))], err
 }
 
 func latestFirst(a, b domain.WebhookDelivery) int {

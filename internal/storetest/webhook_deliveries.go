@@ -33,7 +33,7 @@ func Inbox(t *testing.T, open func(*testing.T) InboxStore) {
 	t.Helper()
 	for name, suite := range map[string]func(*testing.T, InboxStore){
 		"receive": receiveDelivery, "receive at once": receiveAtOnce, "update": updateDelivery, "list": listDeliveries,
-		"forget": forgetDeliveries, "purge": purgeDeliveries, "queue": queueDelivery, "orphans": orphanedDeliveries,
+		"forget": forgetDeliveries, "many of a person": manyOfSubject, "purge": purgeDeliveries, "queue": queueDelivery, "orphans": orphanedDeliveries,
 	} {
 		t.Run(name, func(t *testing.T) { suite(t, open(t)) })
 	}
@@ -231,6 +231,23 @@ func forgetDeliveries(t *testing.T, s InboxStore) {
 		s.wantRow(t, d)
 	}
 	must(t, s.Deliveries.Forget(ctx, domain.WebhookSubjectHashes(Hashes, "user_3"), at))
+}
+
+// However many wait, those of a person that are read at once have a bound; all are forgotten.
+func manyOfSubject(t *testing.T, s InboxStore) {
+	ctx := background(t)
+	hashes := domain.WebhookSubjectHashes(Hashes, "user_1")
+	for i := range domain.MaxSubjectDeliveries + 2 {
+		s.put(t, delivery(t, fmt.Sprint("msg_", i), "user_1", Now.Add(time.Duration(i)*time.Second)))
+	}
+	found, err := s.Deliveries.OfSubject(ctx, hashes)
+	if err != nil || len(found) != domain.MaxSubjectDeliveries || found[0].ID != "msg_51" || found[len(found)-1].ID != "msg_2" {
+		t.Errorf("%d, %v", len(found), err)
+	}
+	must(t, s.Deliveries.Forget(ctx, hashes, Now))
+	if open, err := s.Deliveries.List(ctx, domain.OpenWebhookStates(), 100); err != nil || len(open) != 0 {
+		t.Errorf("%d are left, %v", len(open), err)
+	}
 }
 
 func purgeDeliveries(t *testing.T, s InboxStore) {

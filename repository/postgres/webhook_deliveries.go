@@ -91,21 +91,18 @@ func (s *WebhookDeliveries) Orphans(ctx context.Context, since time.Time, limit 
 }
 
 // OfSubject lists the deliveries that hold data and have one of the hashes, those
-// received last first, a thousand at most.
+// received last first, [domain.MaxSubjectDeliveries] at most.
 func (s *WebhookDeliveries) OfSubject(ctx context.Context, subjectHashes []string) ([]domain.WebhookDelivery, error) {
 	var found []domain.WebhookDelivery
 	err := s.db.read(ctx, func(tx *gorm.DB) error {
 		return tx.Where("subject_hash IN ? AND sealed_data IS NOT NULL", subjectHashes).
-			Order("received_at DESC, id").Limit(mostOfSubject).Find(&found).Error
+			Order("received_at DESC, id").Limit(domain.MaxSubjectDeliveries).Find(&found).Error
 	})
 	for i := range found {
 		found[i] = inUTC(found[i])
 	}
 	return found, err
 }
-
-// mostOfSubject is far more than one person's deliveries that wait.
-const mostOfSubject = 1000
 
 // Forget clears the data of every delivery that has one of the hashes.
 func (s *WebhookDeliveries) Forget(ctx context.Context, subjectHashes []string, at time.Time) error {

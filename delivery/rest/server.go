@@ -101,7 +101,7 @@ func chain(d Deps, table middleware.Routes) []layer {
 		// Before the first layer that waits for somebody else.
 		{"deadline", middleware.Deadline(d.RequestTimeout, d.AdminRequestTimeout, d.Metrics)},
 		// Only finds out who calls: refusing here would let guessers around the limit.
-		{"authenticate", middleware.Authenticate(d.Verifier, d.WebhookSecrets, d.Clock, d.Metrics)},
+		{"authenticate", middleware.Authenticate(d.Verifier, middleware.NewWebhookReader(d.WebhookSecrets, d.Clock), d.Metrics)},
 		// Knows the caller, and comes before the first statement in the database.
 		{"rate-limit", middleware.RateLimit(d.Limiter, d.RateLimitAdminBypass, d.Hashes, d.Clock, d.Metrics)},
 		{"accept", middleware.AcceptJSON()},

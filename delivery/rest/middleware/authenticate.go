@@ -13,12 +13,12 @@ import (
 // Authenticate finds out who calls and refuses nothing: a caller without a
 // valid token must still be counted by the rate limit before [Enforce] refuses.
 // On Clerk's own route the caller is known by the signature of what they send.
-func Authenticate(verifier usecase.TokenVerifier, secrets domain.WebhookSecrets, clock usecase.Clock, m *Metrics) echo.MiddlewareFunc {
+func Authenticate(verifier usecase.TokenVerifier, webhooks *WebhookReader, m *Metrics) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			s := StateOf(c)
 			if s.Route.Access == AccessClerk {
-				s.Delivery, s.AuthError = verifiedDelivery(c.Request(), secrets, clock)
+				s.Delivery, s.AuthError = webhooks.read(c)
 				return next(c)
 			}
 			token, err := bearerToken(c.Request().Header.Values(echo.HeaderAuthorization))

@@ -165,7 +165,8 @@ func replay(ctx context.Context, out io.Writer, desk *usecase.InboxDesk, ids []s
 			fmt.Fprintf(out, "%s is %s, and its data is gone; if the profile is not right, run reconcile or change the user at Clerk\n", id, was)
 		case usecase.ReplayedNoData:
 			failed++
-			fmt.Fprintf(out, "%s is %s, and nothing of it was kept (webhooks list tells why); replay the message from the endpoint's page in Clerk's dashboard, or run reconcile\n", id, was)
+			fmt.Fprintf(out, "%s is %s, and nothing of it was kept (webhooks list tells why); "+
+				"replay the message from the endpoint's page in Clerk's dashboard, or run reconcile\n", id, was)
 		}
 	}
 	if failed > 0 {

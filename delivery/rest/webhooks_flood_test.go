@@ -102,6 +102,7 @@ func TestUnverifiedBodiesHaveABound(t *testing.T) {
 			}
 			close(w.hold(t, &wg, c.other).goOn) // the other kind has places of its own
 			late := newHeldBody()
+			close(late.goOn)
 			w.do(t, "POST", webhookPath, late, w.signedBy(t, testhooks.Secret, "msg_1", nil), mediaType("application/json"), length(c.size)).
 				problem(t, 504, domain.CodeTimeout)
 			if late.wasAsked() {

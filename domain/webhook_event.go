@@ -1,7 +1,10 @@
 package domain
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
 	"unicode/utf8"
 )
 
@@ -45,8 +48,8 @@ type WebhookEvent struct {
 // stored and seen. The error is of kind [Malformed].
 func ParseWebhookEvent(body []byte) (WebhookEvent, error) {
 	envelope, ok := jsonMembers(body)
-	if !ok {
-		return WebhookEvent{}, malformedEvent("The body must be one JSON object.")
+	if !ok || !utf8.Valid(body) {
+		return WebhookEvent{}, malformedEvent("The body must be one JSON object in UTF-8, no name twice, with nothing after it.")
 	}
 	name, ok := jsonString(envelope["type"])
 	if !ok || name == "" || utf8.RuneCountInString(name) > maxWebhookType {
@@ -56,7 +59,7 @@ func ParseWebhookEvent(body []byte) (WebhookEvent, error) {
 	case WebhookUserCreated, WebhookUserUpdated, WebhookUserDeleted:
 		data, ok := jsonMembers(envelope["data"])
 		if !ok {
-			return WebhookEvent{}, malformedEvent("The member data must be an object.")
+			return WebhookEvent{}, malformedEvent("The member data must be an object, no name twice.")
 		}
 		return WebhookEvent{Type: t, Data: keep(data)}, nil
 	default:
@@ -89,12 +92,32 @@ func (e WebhookEvent) Subject() string {
 	return ""
 }
 
-// jsonMembers decodes an object into a map, which keeps the case of names apart
-// as a struct would not.
+// jsonMembers reads one object into a map, which keeps the case of names apart as
+// a struct would not. false for anything else, for a name that comes twice, of
+// which readers would take this one or that, and for what follows the object.
 func jsonMembers(raw []byte) (map[string]json.RawMessage, bool) {
-	var m map[string]json.RawMessage
-	err := json.Unmarshal(raw, &m)
-	return m, err == nil && m != nil
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	if begin, err := dec.Token(); err != nil || begin != json.Delim('{') {
+		return nil, false
+	}
+	members := map[string]json.RawMessage{}
+	for dec.More() {
+		token, err := dec.Token()
+		name, isName := token.(string)
+		var value json.RawMessage
+		if err != nil || !isName || dec.Decode(&value) != nil {
+			return nil, false
+		}
+		if _, twice := members[name]; twice {
+			return nil, false
+		}
+		members[name] = value
+	}
+	if end, err := dec.Token(); err != nil || end != json.Delim('}') {
+		return nil, false
+	}
+	_, err := dec.Token()
+	return members, errors.Is(err, io.EOF)
 }
 
 func jsonString(raw json.RawMessage) (string, bool) {

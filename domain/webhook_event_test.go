@@ -25,7 +25,6 @@ func TestParseWebhookEvent(t *testing.T) {
 		`{"type":"` + hundred + `"}`:                                             domain.WebhookOther,
 		`{"type":"\ud800"}`:                                                      domain.WebhookOther,
 		`{"type":"user.updated","data":{"first_name":"\ud800"},"note":"\udfff"}`: domain.WebhookUserUpdated,
-		"{\"type\":\"user.updated\",\"data\":{\"first_name\":\"\xff\"}}":         domain.WebhookUserUpdated,
 		`{"TYPE":1,"type":"user.updated","Data":1,"data":{}}`:                    domain.WebhookUserUpdated,
 	} {
 		e, err := domain.ParseWebhookEvent([]byte(body))
@@ -39,6 +38,9 @@ func TestParseWebhookEvent(t *testing.T) {
 		`{"type":"user.created","data":[]}`, `{"type":"user.created","data":"{}"}`, `{"type":"user.deleted","Data":{}}`, `{'type':'x'}`,
 		"\xef\xbb\xbf" + `{"type":"x"}`, `{"type":"x",}`, `{"type":"x","n":01}`, `{"type":"user.updated","data":{"id":}}`,
 		`{"type":"x","deep":` + strings.Repeat("[", 20000) + strings.Repeat("]", 20000) + `}`, "{\"type\":\"x\x00\"}",
+		"{\"type\":\"user.updated\",\"data\":{\"first_name\":\"\xff\"}}", "{\"type\":\"x\",\"note\":\"\xc3\"}",
+		`{"type":"user.created","type":"user.deleted","data":{"id":"user_1"}}`, `{"type":"user.deleted","data":{},"data":{"id":"user_1"}}`,
+		`{"type":"user.deleted","data":{"id":"user_1","id":"user_2"}}`, `{"type":"user.deleted","data":{"id":"user_1","\u0069d":"user_2"}}`,
 	} {
 		e, err := domain.ParseWebhookEvent([]byte(body))
 		if !errors.Is(err, domain.Malformed) || !domain.HasCode(err, domain.CodeMalformedRequest) || e.Type != "" {

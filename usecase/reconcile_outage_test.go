@@ -216,3 +216,13 @@ func TestReconcileStopsWhenItsLeaseIsLost(t *testing.T) {
 		t.Errorf("stored %+v, %v", stored, err)
 	}
 }
+
+// A list that never comes to its end does not keep the walk for ever, and erases nobody.
+func TestReconcileAListThatStandsStill(t *testing.T) {
+	w := inStep(t, 5)
+	w.clerk.still = true
+	run, err := usecase.NewReconcile(w.deps).Run(t.Context(), w.options(forced))
+	if !errors.Is(err, domain.Internal) || run.Counts.Erased != 0 || len(w.store.Profiles()) != 5 || !slices.Equal(w.clerk.took(), []string{"0", "3"}) {
+		t.Errorf("%+v, %v", run, err)
+	}
+}

@@ -24,6 +24,7 @@ type clerkDirectory struct {
 	broken map[string]error   // what cannot be read, by id
 	asked  []string           // offsets of pages, and ids
 	before func(question string) error
+	still  bool // the offset is dropped on the way
 }
 
 func (c *clerkDirectory) ask(question string) error {
@@ -60,6 +61,9 @@ func (c *clerkDirectory) Users(ctx context.Context, offset, limit int) ([]domain
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var page []domain.ListedClerkUser
+	if c.still {
+		offset = 0
+	}
 	for _, u := range c.people[min(offset, len(c.people)):min(offset+limit, len(c.people))] {
 		l := domain.ListedClerkUser{ID: u.ID, User: u}
 		if err := c.broken[u.ID]; err != nil {

@@ -34,6 +34,7 @@ type reconcileSession struct {
 	moved   bool                    // something of its work is stored
 	tell    func(ReconcileProgress) // may be nil
 	asked   time.Time               // when Clerk was asked last
+	first   string                  // whom the last page began with
 }
 
 // reconcileEffects is what a run reads and changes here. A dry run changes nothing.
@@ -98,6 +99,10 @@ func (s *reconcileSession) page(ctx context.Context) error {
 	if len(people) == 0 {
 		return s.endWalk(ctx, next)
 	}
+	if people[0].ID != "" && people[0].ID == s.first { // something between us and Clerk drops the offset
+		return errListStandsStill
+	}
+	s.first = people[0].ID
 	known, err := s.known(ctx, people)
 	if err != nil {
 		return err
@@ -121,6 +126,9 @@ func (s *reconcileSession) page(ctx context.Context) error {
 	s.stored(next, ReconcilePage)
 	return nil
 }
+
+// errListStandsStill ends a walk that would have no end.
+var errListStandsStill = domain.NewError(domain.Internal, domain.CodeInternal, "Clerk's list of users gives the same page whatever the offset.")
 
 // overtime is what the session may have beyond its end for the people whom Clerk
 // has just listed.

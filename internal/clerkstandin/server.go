@@ -51,13 +51,14 @@ type Options struct {
 
 // Server is the stand-in. It is an http.Handler and safe for concurrent use.
 type Server struct {
-	opts   Options
-	mux    *http.ServeMux
-	keys   keyring
-	people directory
-	faults faultBox
-	pages  pages
-	limit  rateLimit
+	opts    Options
+	mux     *http.ServeMux
+	keys    keyring
+	secrets secretKeys
+	people  directory
+	faults  faultBox
+	pages   pages
+	limit   rateLimit
 
 	counts struct {
 		sync.Mutex
@@ -76,6 +77,7 @@ func New(opts Options) (*Server, error) {
 		opts.Key = key
 	}
 	s := &Server{opts: opts}
+	s.secrets.set(opts.SecretKey)
 	s.counts.byRoute = map[string]int{}
 	s.keys.add(opts.Key)
 	s.people.fill(opts.People)
@@ -111,7 +113,7 @@ func or(value, fallback string) string {
 // Issuer is the claim iss of minted tokens.
 func (s *Server) Issuer() string { return s.opts.Issuer }
 
-// SecretKey is what the Backend API asks for.
+// SecretKey is what the Backend API asked for at first; SetSecretKeys changes it.
 func (s *Server) SecretKey() string { return s.opts.SecretKey }
 
 // PublishableKey is the pk_test_ key of the stand-in's host.

@@ -1,7 +1,6 @@
 package clerkstandin
 
 import (
-	"crypto/subtle"
 	"net/http"
 	"slices"
 	"strconv"
@@ -18,7 +17,7 @@ const (
 func (s *Server) backendAPI(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		got, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if !ok || subtle.ConstantTimeCompare([]byte(got), []byte(s.opts.SecretKey)) != 1 {
+		if !ok || !s.secrets.valid(got) {
 			apiError(w, http.StatusUnauthorized, "clerk_key_invalid", "The provided Clerk Secret Key is invalid.")
 			return
 		}

@@ -116,13 +116,17 @@ func (s *Stage) Close(ctx context.Context) (err error) {
 // Build compiles the program of the source tree src into the file named name
 // below the stage's directory, with the version given, and returns its path.
 func (s *Stage) Build(ctx context.Context, src, name, version string) (string, error) {
-	out := filepath.Join(s.dir, name)
 	s.said("building %s", name)
+	return Build(ctx, src, filepath.Join(s.dir, name), version)
+}
+
+// Build compiles the program of the source tree src into the file out, with the version given, and returns out.
+func Build(ctx context.Context, src, out, version string) (string, error) {
 	// #nosec G204 -- compiling our own source is what this is for
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-X main.version="+version, "-o", out, "./cmd/profile-api")
 	cmd.Dir, cmd.Env = src, append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build %s: %w\n%s", name, err, text)
+		return "", fmt.Errorf("build %s: %w\n%s", out, err, text)
 	}
 	return out, nil
 }

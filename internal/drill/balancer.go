@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -16,15 +17,14 @@ import (
 // SHUTDOWN_DRAIN_DELAY must be longer.
 const probeInterval = 50 * time.Millisecond
 
-// Balancer shares requests out to the replicas that say they are ready, in
-// turn, as an ingress does. It retries nothing: a request that a replica does
+// Balancer shares requests out to the replicas that say they are ready, as an
+// ingress does. It retries nothing: a request that a replica does
 // not answer is lost, and the caller gets 502.
 type Balancer struct {
 	server   *http.Server
 	addr     string
 	mu       sync.Mutex
 	backends []*backend
-	next     int
 }
 
 type backend struct {
@@ -111,7 +111,7 @@ func (b *Balancer) Remove(ctx context.Context, r *Replica) error {
 	return errors.Join(err, fmt.Errorf("%s was never added", r.API))
 }
 
-// ServeHTTP hands the request to the next replica that is ready; 503 when none is.
+// ServeHTTP hands the request to a replica that is ready; 503 when none is.
 func (b *Balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	it := b.choose()
 	if it == nil {
@@ -124,10 +124,10 @@ func (b *Balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (b *Balancer) choose() *backend {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for range b.backends {
-		b.next = (b.next + 1) % len(b.backends)
-		if it := b.backends[b.next]; it.ready {
-			return it
+	// At random and not in turn, so that what one caller asks one after the other does not always meet the same two replicas.
+	for _, i := range rand.Perm(len(b.backends)) {
+		if b.backends[i].ready {
+			return b.backends[i]
 		}
 	}
 	return nil

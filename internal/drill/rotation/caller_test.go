@@ -31,6 +31,8 @@ type callers struct {
 	webhookSecret string
 	repeats       []repeat // requests that were answered, to be sent again
 
+	repeating sync.Mutex
+
 	people  []string // Clerk ids; all have a profile
 	ids     []string // their profiles
 	handles []string
@@ -158,6 +160,8 @@ func (c *callers) suspend(ctx context.Context, who int) error {
 
 // again sends the first request once more, or a later one, and wants the very same answer.
 func (c *callers) again(ctx context.Context, n int) error {
+	c.repeating.Lock() // two at once would be told that the first still runs
+	defer c.repeating.Unlock()
 	c.mu.Lock()
 	r := c.repeats[0]
 	if n%16 == 4 {

@@ -27,7 +27,10 @@ type drainer interface{ Drain(ctx context.Context) }
 // serve answers on both addresses until ctx ends. Then: readiness off, wait for
 // the load balancers to notice, stop accepting, finish what is in flight. The
 // jobs drain at the same time, so that both together take no longer than one.
-func serve(ctx context.Context, s *config.Settings, log *slog.Logger, health *usecase.Health, jobs drainer, api, ops http.Handler) error {
+// What tells others about all of this has its last word after them.
+func serve(
+	ctx context.Context, s *config.Settings, log *slog.Logger, health *usecase.Health, jobs, witnesses drainer, api, ops http.Handler,
+) error {
 	// Not a map by address: both may be port 0 of one host.
 	listeners, err := listen(ctx, s.HTTPAddr, s.OpsAddr)
 	if err != nil {
@@ -69,6 +72,7 @@ func serve(ctx context.Context, s *config.Settings, log *slog.Logger, health *us
 	// The API first: metrics stay readable until the last request is done.
 	err = stop(bounded, apiServer)
 	drained.Wait()
+	witnesses.Drain(bounded)
 	err = errors.Join(fault, err, stop(bounded, opsServer))
 	log.LogAttrs(ctx, slog.LevelInfo, "stopped", slog.Bool("clean", err == nil))
 	return err

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/profile-api/profile-api/config"
 	"github.com/profile-api/profile-api/delivery/ops"
@@ -42,8 +43,16 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
+	// Traces: one tracer for all that follows; nothing without an endpoint.
+	traces, err := newTracing(ctx, s, log)
+	if err != nil {
+		return err
+	}
+
 	// PostgreSQL: profiles, preferences, audit.
-	db, err := postgres.Open(ctx, DatabaseOptions(s, log))
+	database := DatabaseOptions(s, log)
+	database.Spans = traces.tracer
+	db, err := postgres.Open(ctx, database)
 	if err != nil {
 		return err
 	}
@@ -55,7 +64,7 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	defer closing(ctx, log, "migrator", migrator.Close)
 
 	// Valkey: the counts that replicas share.
-	cache, limiter, err := openValkey(s, clock, log)
+	cache, limiter, err := openValkey(s, clock, log, traces.tracer)
 	if err != nil {
 		return err
 	}
@@ -66,7 +75,7 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	keys, gate, err := openClerk(s, clock, log)
+	keys, gate, err := openClerk(s, clock, log, traces.tracer)
 	if err != nil {
 		return err
 	}
@@ -90,14 +99,13 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	})
 
 	// Background jobs.
-	work, err := newJobs(ctx, s, log, db, queue, migrator, outbox, registry, stores)
+	work, err := newJobs(ctx, s, log, db, queue, migrator, outbox, registry, stores, traces.tracer)
 	if err != nil {
 		return err
 	}
 	dispatch := newEvents(ctx, log, outbox, sinks, migrator, registry)
 
-	// The edge. Tracing and Sentry, when they come, are wired here: a tracer
-	// takes its parent from middleware.TraceFrom, Sentry hears of 5xx from the log.
+	// The edge. Sentry, when it comes, is wired here: it hears of 5xx from the log.
 	metrics := middleware.NewMetrics(registry)
 	registry.MustRegister(poolCollector{db}, jobsCollector{db}, deliveriesCollector{db}, dependencyCollector{health, keys}, keyAge(keys),
 		reconcileCollector{postgres.NewReconciliations(db)})
@@ -107,7 +115,7 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 		Erasure:     usecase.NewErasure(usecase.ErasureDeps{ProfilesDeps: stores, Clerk: work.clerkDeletion}),
 		Idempotency: usecase.NewIdempotency(usecase.IdempotencyDeps{Tx: db, Store: postgres.NewIdempotency(db), Clock: clock, Hashes: hashes}),
 		Inbox:       work.inbox, WebhookSecrets: secrets,
-		Verifier: gate, Limiter: limiter, Clock: clock, Hashes: hashes, Metrics: metrics, Log: log,
+		Verifier: gate, Limiter: limiter, Clock: clock, Hashes: hashes, Metrics: metrics, Log: log, Tracer: traces.tracer,
 		RequireHTTPS: s.Production(), AllowedHosts: s.AllowedHosts, CORSAllowedOrigins: s.CORSAllowedOrigins,
 		TrustedProxies: s.TrustedProxies, MaxBodyBytes: s.MaxBodyBytes, RequestTimeout: s.RequestTimeout,
 		AdminRequestTimeout: s.AdminRequestTimeout, RateLimitAdminBypass: s.RateLimitAdminBypass,
@@ -123,11 +131,11 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	if s.MigrateOnStart {
 		background.start(func(ctx context.Context) error { migrateWhenPossible(ctx, migrator, log); return nil })
 	}
-	return serve(ctx, s, log, health, drainers{work.runner, dispatch}, api, ops.Handler(registry))
+	return serve(ctx, s, log, health, drainers{work.runner, dispatch}, drainers{traces}, api, ops.Handler(registry))
 }
 
-func openValkey(s *config.Settings, clock usecase.Clock, log *slog.Logger) (*redis.Client, *valkey.Limiter, error) {
-	cache, err := valkey.NewClient(s.ValkeyURL.Reveal(), valkey.ClientOptions{Logger: log})
+func openValkey(s *config.Settings, clock usecase.Clock, log *slog.Logger, tracer trace.Tracer) (*redis.Client, *valkey.Limiter, error) {
+	cache, err := valkey.NewClient(s.ValkeyURL.Reveal(), valkey.ClientOptions{Logger: log, Spans: tracer})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -140,9 +148,9 @@ func openValkey(s *config.Settings, clock usecase.Clock, log *slog.Logger) (*red
 	return cache, limiter, nil
 }
 
-func openClerk(s *config.Settings, clock usecase.Clock, log *slog.Logger) (*clerk.KeySet, *clerk.Gate, error) {
+func openClerk(s *config.Settings, clock usecase.Clock, log *slog.Logger, tracer trace.Tracer) (*clerk.KeySet, *clerk.Gate, error) {
 	keys, err := clerk.NewKeySet(clerk.KeySetOptions{
-		PEM: s.ClerkJWTKey, APIURL: s.ClerkAPIURL, SecretKey: s.ClerkSecretKey.Reveal(), Clock: clock, Logger: log,
+		PEM: s.ClerkJWTKey, APIURL: s.ClerkAPIURL, SecretKey: s.ClerkSecretKey.Reveal(), Clock: clock, Logger: log, Spans: tracer,
 	})
 	if err != nil {
 		return nil, nil, err

@@ -280,8 +280,8 @@ func TestACollectorThatDoesNotTakeSpans(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := s.replica(t, "OTEL_EXPORTER_OTLP_ENDPOINT", endpoint, "SHUTDOWN_TIMEOUT", "8s")
-			for i := range 600 { // more spans than the queue holds
+			p := s.replica(t, "OTEL_EXPORTER_OTLP_ENDPOINT", endpoint, "SHUTDOWN_TIMEOUT", "3s")
+			for i := range 60 {
 				if r := p.get(t, "/v1/profiles/me", token); r.status != 200 {
 					t.Fatalf("request %d: %d %s", i, r.status, r.body)
 				}

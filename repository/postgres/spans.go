@@ -108,11 +108,13 @@ var (
 	sqlComment = regexp.MustCompile(`(?s)--[^\n]*|/\*.*?\*/`)
 	sqlVerb    = regexp.MustCompile(`^[A-Za-z]+`)
 	// The first table by its place. A name that begins with a digit or a quote of a value is none.
-	sqlTable = regexp.MustCompile(`(?i)\b(?:from|into|update|table)\s+(?:only\s+)?("?[a-z_][\w.]*"?(?:\."?[a-z_]\w*"?)?)`)
+	sqlTable = regexp.MustCompile(`(?i)\b(?:from|into|update|table)\s+(?:only\s+)?("?[a-z_]\w*"?(?:\."?[a-z_]\w*"?)?)`)
 )
 
 // notTables follow FROM or UPDATE without being a table of ours.
-var notTables = map[string]bool{"unnest": true, "set": true, "lateral": true, "select": true, "generate_series": true, "values": true, "skip": true, "nowait": true}
+var notTables = map[string]bool{
+	"unnest": true, "set": true, "lateral": true, "select": true, "generate_series": true, "values": true, "skip": true, "nowait": true,
+}
 
 // summarize reads the verb and the first table of a statement, as far as they are
 // there to be seen; the text goes nowhere.

@@ -72,8 +72,8 @@ func serve(
 	// The API first: metrics stay readable until the last request is done.
 	err = stop(bounded, apiServer)
 	drained.Wait()
-	witnesses.Drain(bounded)
 	err = errors.Join(fault, err, stop(bounded, opsServer))
+	witnesses.Drain(bounded) // after all else: who does not listen to them must cost no request
 	log.LogAttrs(ctx, slog.LevelInfo, "stopped", slog.Bool("clean", err == nil))
 	return err
 }

@@ -40,8 +40,7 @@ func (systemClock) Now() time.Time { return time.Now() }
 func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	clock := systemClock{}
 	hashes := hashesOf(s)
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry := newRegistry()
 
 	// Traces: one tracer for all that follows; nothing without an endpoint.
 	traces, err := newTracing(ctx, s, log)
@@ -50,9 +49,7 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	}
 
 	// PostgreSQL: profiles, preferences, audit.
-	database := DatabaseOptions(s, log)
-	database.Spans = traces.tracer
-	db, err := postgres.Open(ctx, database)
+	db, err := postgres.Open(ctx, tracedDatabase(s, log, traces.tracer))
 	if err != nil {
 		return err
 	}
@@ -124,14 +121,17 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 
 	background := newGroup(ctx)
 	defer background.stop()
-	background.start(keys.Run)
-	background.start(limiter.Run)
-	background.start(work.runner.Run)
-	background.start(dispatch.Run)
+	background.start(keys.Run, limiter.Run, work.runner.Run, dispatch.Run)
 	if s.MigrateOnStart {
 		background.start(func(ctx context.Context) error { migrateWhenPossible(ctx, migrator, log); return nil })
 	}
 	return serve(ctx, s, log, health, drainers{work.runner, dispatch}, drainers{traces}, api, ops.Handler(registry))
+}
+
+func newRegistry() *prometheus.Registry {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return registry
 }
 
 func openValkey(s *config.Settings, clock usecase.Clock, log *slog.Logger, tracer trace.Tracer) (*redis.Client, *valkey.Limiter, error) {
@@ -170,6 +170,12 @@ func DatabaseOptions(s *config.Settings, log *slog.Logger) postgres.Options {
 		StatementTimeout: s.DBStatementTimeout, LockTimeout: s.DBLockTimeout, IdleInTransactionTimeout: s.DBIdleInTransactionTimeout,
 		Logger: log,
 	}
+}
+
+func tracedDatabase(s *config.Settings, log *slog.Logger, tracer trace.Tracer) postgres.Options {
+	opts := DatabaseOptions(s, log)
+	opts.Spans = tracer
+	return opts
 }
 
 // idleConnections tells the pool apart what the settings say: 0 keeps none, while
@@ -214,8 +220,10 @@ func newGroup(ctx context.Context) *group {
 	return &group{ctx: own, cancel: cancel}
 }
 
-func (g *group) start(run func(context.Context) error) {
-	g.wg.Go(func() { _ = run(g.ctx) }) // they end with the context and have nothing to report
+func (g *group) start(runs ...func(context.Context) error) {
+	for _, run := range runs {
+		g.wg.Go(func() { _ = run(g.ctx) }) // they end with the context and have nothing to report
+	}
 }
 
 func (g *group) stop() {

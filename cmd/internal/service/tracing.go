@@ -25,7 +25,7 @@ import (
 // that is away, hangs or is hostile costs the queue's memory and no request's time.
 const (
 	tracerName      = "github.com/profile-api/profile-api"
-	spanQueue       = 4096             // spans that wait; more are dropped
+	spanQueue       = 2048             // spans that wait; more are dropped
 	spanBatch       = 512              // in one post
 	spanDelay       = time.Second      // from a span's end to its post, at most, while the collector keeps up
 	exportTimeout   = 5 * time.Second  // of one post
@@ -52,7 +52,8 @@ func newTracing(ctx context.Context, s *config.Settings, log *slog.Logger) (trac
 	otel.SetErrorHandler(quiet) // else the SDK writes to standard error what is neither JSON nor ours
 	otel.SetLogger(logr.Discard())
 	exporter, err := otlptracehttp.New(ctx,
-		otlptracehttp.WithEndpointURL(t.Endpoint), otlptracehttp.WithHeaders(t.Headers), otlptracehttp.WithHTTPClient(collectorClient()), otlptracehttp.WithEncoding(otlptracehttp.EncodingProtobuf),
+		otlptracehttp.WithEndpointURL(t.Endpoint), otlptracehttp.WithHeaders(t.Headers), otlptracehttp.WithHTTPClient(collectorClient()),
+		otlptracehttp.WithEncoding(otlptracehttp.EncodingProtobuf),
 		otlptracehttp.WithCompression(otlptracehttp.GzipCompression), otlptracehttp.WithMaxResponseSize(maxAnswerBytes),
 		otlptracehttp.WithRetry(otlptracehttp.RetryConfig{
 			Enabled: true, InitialInterval: time.Second, MaxInterval: exportTimeout, MaxElapsedTime: exportPatience,

@@ -10,6 +10,7 @@ import (
 
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/profile-api/profile-api/domain"
 	"github.com/profile-api/profile-api/usecase"
@@ -49,9 +50,15 @@ func (w *worker[A]) Work(ctx context.Context, job *river.Job[A]) error {
 	v := w.noted(ctx, job, w.judge(ctx, job.JobRow, err))
 	took := w.clock.Now().Sub(begun)
 	w.metrics.observe(job.Kind, v.outcome, took)
-	w.log.LogAttrs(ctx, v.level, "job", slog.String("kind", job.Kind), slog.Int64("job_id", job.ID), slog.Int("attempt", job.Attempt),
+	attrs := []slog.Attr{
+		slog.String("kind", job.Kind), slog.Int64("job_id", job.ID), slog.Int("attempt", job.Attempt),
 		slog.String("outcome", string(v.outcome)), slog.Float64("duration", took.Seconds()), slog.Float64("again_in", v.after.Seconds()),
-		slog.String("reason", v.reason))
+		slog.String("reason", v.reason),
+	}
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() { // tracing is on
+		attrs = append(attrs, slog.String("trace_id", span.TraceID().String()))
+	}
+	w.log.LogAttrs(ctx, v.level, "job", attrs...)
 	return v.answer
 }
 

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // The ages and intervals of the key set (contract §5).
@@ -40,6 +42,7 @@ type KeySetOptions struct {
 	HTTPClient *http.Client // nil is a plain one; redirects are never followed
 	Clock      Clock        // required
 	Logger     *slog.Logger // required
+	Spans      trace.Tracer // makes a span of each fetch; nil: none
 }
 
 // KeySet holds the keys that session tokens are signed with. Reading is one
@@ -86,7 +89,7 @@ func NewKeySet(opts KeySetOptions) (*KeySet, error) {
 	if opts.SecretKey == "" {
 		return nil, errors.New("clerk key set: a secret key is required")
 	}
-	k.source = newFetcher(opts.APIURL, opts.SecretKey, opts.HTTPClient)
+	k.source = newFetcher(opts.APIURL, opts.SecretKey, traced(opts.HTTPClient, opts.Spans))
 	return k, nil
 }
 

@@ -27,7 +27,10 @@ type drainer interface{ Drain(ctx context.Context) }
 // serve answers on both addresses until ctx ends. Then: readiness off, wait for
 // the load balancers to notice, stop accepting, finish what is in flight. The
 // jobs drain at the same time, so that both together take no longer than one.
-func serve(ctx context.Context, s *config.Settings, log *slog.Logger, health *usecase.Health, jobs drainer, api, ops http.Handler) error {
+// What tells others about all of this has its last word after them.
+func serve(
+	ctx context.Context, s *config.Settings, log *slog.Logger, health *usecase.Health, jobs, witnesses drainer, api, ops http.Handler,
+) error {
 	// Not a map by address: both may be port 0 of one host.
 	listeners, err := listen(ctx, s.HTTPAddr, s.OpsAddr)
 	if err != nil {
@@ -70,6 +73,7 @@ func serve(ctx context.Context, s *config.Settings, log *slog.Logger, health *us
 	err = stop(bounded, apiServer)
 	drained.Wait()
 	err = errors.Join(fault, err, stop(bounded, opsServer))
+	witnesses.Drain(bounded) // after all else: who does not listen to them must cost no request
 	log.LogAttrs(ctx, slog.LevelInfo, "stopped", slog.Bool("clean", err == nil))
 	return err
 }

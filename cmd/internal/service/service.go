@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/profile-api/profile-api/config"
 	"github.com/profile-api/profile-api/delivery/ops"
@@ -39,11 +40,16 @@ func (systemClock) Now() time.Time { return time.Now() }
 func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	clock := systemClock{}
 	hashes := hashesOf(s)
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry := newRegistry()
+
+	// Traces: one tracer for all that follows; nothing without an endpoint.
+	traces, err := newTracing(ctx, s, log)
+	if err != nil {
+		return err
+	}
 
 	// PostgreSQL: profiles, preferences, audit.
-	db, err := postgres.Open(ctx, DatabaseOptions(s, log))
+	db, err := postgres.Open(ctx, tracedDatabase(s, log, traces.tracer))
 	if err != nil {
 		return err
 	}
@@ -55,7 +61,7 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	defer closing(ctx, log, "migrator", migrator.Close)
 
 	// Valkey: the counts that replicas share.
-	cache, limiter, err := openValkey(s, clock, log)
+	cache, limiter, err := openValkey(s, clock, log, traces.tracer)
 	if err != nil {
 		return err
 	}
@@ -66,7 +72,7 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	keys, gate, err := openClerk(s, clock, log)
+	keys, gate, err := openClerk(s, clock, log, traces.tracer)
 	if err != nil {
 		return err
 	}
@@ -90,14 +96,13 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	})
 
 	// Background jobs.
-	work, err := newJobs(ctx, s, log, db, queue, migrator, outbox, registry, stores)
+	work, err := newJobs(ctx, s, log, db, queue, migrator, outbox, registry, stores, traces.tracer)
 	if err != nil {
 		return err
 	}
 	dispatch := newEvents(ctx, log, outbox, sinks, migrator, registry)
 
-	// The edge. Tracing and Sentry, when they come, are wired here: a tracer
-	// takes its parent from middleware.TraceFrom, Sentry hears of 5xx from the log.
+	// The edge. Sentry, when it comes, is wired here: it hears of 5xx from the log.
 	metrics := middleware.NewMetrics(registry)
 	registry.MustRegister(poolCollector{db}, jobsCollector{db}, deliveriesCollector{db}, dependencyCollector{health, keys}, keyAge(keys),
 		reconcileCollector{postgres.NewReconciliations(db)})
@@ -107,7 +112,7 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 		Erasure:     usecase.NewErasure(usecase.ErasureDeps{ProfilesDeps: stores, Clerk: work.clerkDeletion}),
 		Idempotency: usecase.NewIdempotency(usecase.IdempotencyDeps{Tx: db, Store: postgres.NewIdempotency(db), Clock: clock, Hashes: hashes}),
 		Inbox:       work.inbox, WebhookSecrets: secrets,
-		Verifier: gate, Limiter: limiter, Clock: clock, Hashes: hashes, Metrics: metrics, Log: log,
+		Verifier: gate, Limiter: limiter, Clock: clock, Hashes: hashes, Metrics: metrics, Log: log, Tracer: traces.tracer,
 		RequireHTTPS: s.Production(), AllowedHosts: s.AllowedHosts, CORSAllowedOrigins: s.CORSAllowedOrigins,
 		TrustedProxies: s.TrustedProxies, MaxBodyBytes: s.MaxBodyBytes, RequestTimeout: s.RequestTimeout,
 		AdminRequestTimeout: s.AdminRequestTimeout, RateLimitAdminBypass: s.RateLimitAdminBypass,
@@ -116,18 +121,21 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 
 	background := newGroup(ctx)
 	defer background.stop()
-	background.start(keys.Run)
-	background.start(limiter.Run)
-	background.start(work.runner.Run)
-	background.start(dispatch.Run)
+	background.start(keys.Run, limiter.Run, work.runner.Run, dispatch.Run)
 	if s.MigrateOnStart {
 		background.start(func(ctx context.Context) error { migrateWhenPossible(ctx, migrator, log); return nil })
 	}
-	return serve(ctx, s, log, health, drainers{work.runner, dispatch}, api, ops.Handler(registry))
+	return serve(ctx, s, log, health, drainers{work.runner, dispatch}, drainers{traces}, api, ops.Handler(registry))
 }
 
-func openValkey(s *config.Settings, clock usecase.Clock, log *slog.Logger) (*redis.Client, *valkey.Limiter, error) {
-	cache, err := valkey.NewClient(s.ValkeyURL.Reveal(), valkey.ClientOptions{Logger: log})
+func newRegistry() *prometheus.Registry {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return registry
+}
+
+func openValkey(s *config.Settings, clock usecase.Clock, log *slog.Logger, tracer trace.Tracer) (*redis.Client, *valkey.Limiter, error) {
+	cache, err := valkey.NewClient(s.ValkeyURL.Reveal(), valkey.ClientOptions{Logger: log, Spans: tracer})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -140,9 +148,9 @@ func openValkey(s *config.Settings, clock usecase.Clock, log *slog.Logger) (*red
 	return cache, limiter, nil
 }
 
-func openClerk(s *config.Settings, clock usecase.Clock, log *slog.Logger) (*clerk.KeySet, *clerk.Gate, error) {
+func openClerk(s *config.Settings, clock usecase.Clock, log *slog.Logger, tracer trace.Tracer) (*clerk.KeySet, *clerk.Gate, error) {
 	keys, err := clerk.NewKeySet(clerk.KeySetOptions{
-		PEM: s.ClerkJWTKey, APIURL: s.ClerkAPIURL, SecretKey: s.ClerkSecretKey.Reveal(), Clock: clock, Logger: log,
+		PEM: s.ClerkJWTKey, APIURL: s.ClerkAPIURL, SecretKey: s.ClerkSecretKey.Reveal(), Clock: clock, Logger: log, Spans: tracer,
 	})
 	if err != nil {
 		return nil, nil, err
@@ -162,6 +170,12 @@ func DatabaseOptions(s *config.Settings, log *slog.Logger) postgres.Options {
 		StatementTimeout: s.DBStatementTimeout, LockTimeout: s.DBLockTimeout, IdleInTransactionTimeout: s.DBIdleInTransactionTimeout,
 		Logger: log,
 	}
+}
+
+func tracedDatabase(s *config.Settings, log *slog.Logger, tracer trace.Tracer) postgres.Options {
+	opts := DatabaseOptions(s, log)
+	opts.Spans = tracer
+	return opts
 }
 
 // idleConnections tells the pool apart what the settings say: 0 keeps none, while
@@ -206,8 +220,10 @@ func newGroup(ctx context.Context) *group {
 	return &group{ctx: own, cancel: cancel}
 }
 
-func (g *group) start(run func(context.Context) error) {
-	g.wg.Go(func() { _ = run(g.ctx) }) // they end with the context and have nothing to report
+func (g *group) start(runs ...func(context.Context) error) {
+	for _, run := range runs {
+		g.wg.Go(func() { _ = run(g.ctx) }) // they end with the context and have nothing to report
+	}
 }
 
 func (g *group) stop() {

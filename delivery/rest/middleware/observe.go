@@ -43,6 +43,7 @@ func Observe(log *slog.Logger, m *Metrics, hashes domain.Pseudonymizer, clock us
 				status = statusClientGone
 			}
 			s, elapsed := StateOf(c), clock.Now().Sub(start)
+			s.Status = status
 			method := methodLabel(c.Request().Method)
 			m.observe(method, s.Route.Template, strconv.Itoa(status), elapsed)
 			if s.Route.Refused != nil && status >= 400 && status < statusClientGone {

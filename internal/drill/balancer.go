@@ -125,7 +125,7 @@ func (b *Balancer) choose() *backend {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	// At random and not in turn, so that what one caller asks one after the other does not always meet the same two replicas.
-	for _, i := range rand.Perm(len(b.backends)) {
+	for _, i := range rand.Perm(len(b.backends)) { // #nosec G404 -- nothing is guessed by it
 		if b.backends[i].ready {
 			return b.backends[i]
 		}

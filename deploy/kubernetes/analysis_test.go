@@ -131,7 +131,7 @@ func TestEachMeasurementIsGoodBadOrSaysNothing(t *testing.T) {
 	}
 }
 
-// traffic is what a canary and the version before it do, in requests a second.
+// traffic is what a canary and the version before it do, in requests per scrape, which is every 15 s.
 type traffic struct {
 	name             string
 	ok, failed, slow int // the canary's; slow ones take between 0.5 and 1 s
@@ -146,12 +146,13 @@ func TestTheAnalysisByPrometheus(t *testing.T) {
 		rules = append(rules, map[string]any{"record": "judged:" + strings.ReplaceAll(name, "-", "_"), "expr": query(m)})
 	}
 	for _, c := range []traffic{
-		{"good", 10, 0, 0, 0, "0", "0.095"},
-		{"good, and probed in vain", 10, 0, 0, 5, "0", "0.095"},
-		{"one in eleven fails", 10, 1, 0, 0, "0.0909", "0.095"},
-		{"one in ten slow", 9, 0, 1, 0, "0", "0.75"},
-		{"failing throughout", 0, 4, 0, 0, "1", "0.095"},
-		{"no traffic", 0, 0, 0, 9, "", ""},
+		{"good", 150, 0, 0, 0, "0", "0.095"},
+		{"good, and probed in vain", 150, 0, 0, 75, "0", "0.095"},
+		{"one in eleven fails", 150, 15, 0, 0, "0.0909", "0.095"},
+		{"one in ten slow", 135, 0, 15, 0, "0", "0.75"},
+		{"failing throughout", 0, 60, 0, 0, "1", "0.095"},
+		{"too little traffic", 1, 1, 0, 0, "", ""},
+		{"no traffic", 0, 0, 0, 135, "", ""},
 	} {
 		tests = append(tests, c.unit())
 	}
@@ -176,11 +177,11 @@ func TestTheAnalysisByPrometheus(t *testing.T) {
 // unit is the traffic as a unit test of promtool's: series every 15 s, judged after 5 minutes.
 func (c traffic) unit() any {
 	var series []any
-	add := func(hash, route, status string, perSecond, slow int) {
+	add := func(hash, route, status string, fast, slow int) {
 		labels := fmt.Sprintf(`namespace="profile-api",rollouts_pod_template_hash=%q,route=%q,status=%q`, hash, route, status)
 		// All are in the bucket up to 1 s, the slow ones in none below.
-		for bucket, n := range map[string]int{`_bucket{le="0.1",`: perSecond, `_bucket{le="0.5",`: perSecond, `_bucket{le="1",`: perSecond + slow, `_bucket{le="+Inf",`: perSecond + slow, `_count{`: perSecond + slow} {
-			series = append(series, map[string]any{"series": "http_request_duration_seconds" + bucket + labels + "}", "values": "0+" + strconv.Itoa(n*15) + "x40"})
+		for bucket, n := range map[string]int{`_bucket{le="0.1",`: fast, `_bucket{le="0.5",`: fast, `_bucket{le="1",`: fast + slow, `_bucket{le="+Inf",`: fast + slow, `_count{`: fast + slow} {
+			series = append(series, map[string]any{"series": "http_request_duration_seconds" + bucket + labels + "}", "values": "0+" + strconv.Itoa(n) + "x40"})
 		}
 	}
 	if c.ok+c.slow > 0 {
@@ -190,7 +191,7 @@ func (c traffic) unit() any {
 		add("new", "/v1/profiles/me", "500", c.failed, 0)
 	}
 	add("new", "/health/ready", "503", c.probes, 0)
-	add("old", "/v1/profiles/me", "500", 50, 50) // the version before may be as bad as it likes
+	add("old", "/v1/profiles/me", "500", 750, 750) // the version before may be as bad as it likes
 	expect := func(metric, value string) any {
 		expr, samples := "judged:"+metric, []any{} // no result at all
 		if value != "" {

@@ -1,6 +1,7 @@
 package kubernetes_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // kubectl stands in for the real one, since there is no cluster: it writes down
@@ -52,7 +54,7 @@ func release(t *testing.T, answers map[string]string, args ...string) releasing 
 	if err := os.WriteFile(filepath.Join(dir, "kubectl"), []byte(kubectl), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("./release", args...)
+	cmd := exec.CommandContext(bounded(t), "./release", args...)
 	cmd.Env = []string{"PATH=" + dir + ":" + os.Getenv("PATH"), "KUSTOMIZE=" + tool(t, "kustomize"), "RELEASE_POLL=0.1", "TMPDIR=" + t.TempDir()}
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
@@ -64,6 +66,14 @@ func release(t *testing.T, answers map[string]string, args ...string) releasing 
 		t.Fatal(err)
 	}
 	return releasing{strings.Split(strings.TrimSpace(string(raw)), "\n"), string(out), cmd.ProcessState.ExitCode()}
+}
+
+// bounded ends a script that waits for ever.
+func bounded(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	t.Cleanup(cancel)
+	return ctx
 }
 
 // released is what the script would apply for a version.
@@ -143,7 +153,7 @@ func TestAReleaseWaitsForTheMigration(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.Command("./release", "production", "2.0.0")
+	cmd := exec.CommandContext(bounded(t), "./release", "production", "2.0.0")
 	cmd.Env = []string{"PATH=" + filepath.Dir(path) + ":" + os.Getenv("PATH"), "KUSTOMIZE=" + tool(t, "kustomize"), "RELEASE_POLL=0.1"}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -14,9 +14,10 @@ const (
 	outcomeDetected = "detected" // would be stopped, were it not for detection-only mode
 	outcomeStopped  = "stopped"  // 403 by the rules
 	outcomeTooLarge = "too_large"
-	outcomeUnread   = "unread" // the body never became whole
-	outcomeHealth   = "health" // a probe, which is not judged
-	outcomeFailed   = "failed" // could not be judged, so not handed on
+	outcomeUnread   = "unread"  // the body never became whole
+	outcomeHealth   = "health"  // a probe, which is not judged
+	outcomeCrowded  = "crowded" // large, and no place came free to judge it: 503
+	outcomeFailed   = "failed"  // could not be judged, so not handed on
 )
 
 // metrics have labels from fixed sets only, and begin at zero.
@@ -44,7 +45,7 @@ func newMetrics(registry *prometheus.Registry) *metrics {
 		}),
 	}
 	registry.MustRegister(m.requests, m.stopped, m.seconds, m.upstreamFailures)
-	for _, o := range []string{outcomePassed, outcomeDetected, outcomeStopped, outcomeTooLarge, outcomeUnread, outcomeHealth, outcomeFailed} {
+	for _, o := range []string{outcomePassed, outcomeDetected, outcomeStopped, outcomeTooLarge, outcomeUnread, outcomeHealth, outcomeCrowded, outcomeFailed} {
 		m.requests.WithLabelValues(o)
 	}
 	for _, g := range firewall.Groups {

@@ -11,6 +11,7 @@ import (
 	"net/http/httputil"
 	"net/netip"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -38,13 +39,45 @@ type proxy struct {
 	detectOnly bool
 	maxBody    int64
 	draining   atomic.Bool
+	large      lane
 	now        func() time.Time
+}
+
+// lane bounds how many large bodies are judged at once. The rules cost about as
+// much per byte as the whole of a small request, so without it a few callers of
+// 64 KiB would take every processor; with it they wait for each other only.
+type lane struct {
+	places chan struct{}
+	wait   time.Duration // longest wait for a place
+}
+
+// largeFrom is the size from which a body needs a place, in bytes.
+const largeFrom = 4 << 10
+
+func newLane() lane {
+	return lane{make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)), 10 * time.Second}
+}
+
+// enter takes a place for a large body, and gives what gives it back; false when
+// none came free in time, or the client has gone.
+func (l lane) enter(ctx context.Context, size int) (leave func(), ok bool) {
+	if size < largeFrom {
+		return func() {}, true
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.wait)
+	defer cancel()
+	select {
+	case l.places <- struct{}{}:
+		return func() { <-l.places }, true
+	case <-ctx.Done():
+		return nil, false
+	}
 }
 
 func newProxy(s *config.Firewall, engine *firewall.Engine, m *metrics, log *slog.Logger) *proxy {
 	p := &proxy{
 		engine: engine, metrics: m, log: log, templates: rest.NewTemplates(), proxies: s.TrustedProxies, prefixes: s.TrustedProxies,
-		mode: "on", detectOnly: s.DetectOnly, maxBody: s.MaxBodyBytes, now: time.Now,
+		mode: "on", detectOnly: s.DetectOnly, maxBody: s.MaxBodyBytes, large: newLane(), now: time.Now,
 	}
 	if s.DetectOnly {
 		p.mode = "detection-only"
@@ -118,9 +151,15 @@ func (p *proxy) judge(w http.ResponseWriter, r *http.Request) *domain.Error {
 	if fault != nil {
 		return fault
 	}
+	leave, ok := p.large.enter(r.Context(), len(body))
+	if !ok {
+		p.metrics.count(outcomeCrowded)
+		return domain.UnavailableError(nil, 0)
+	}
 	start := p.now()
 	v, err := p.engine.Inspect(r, body)
 	p.metrics.took(p.now().Sub(start))
+	leave()
 	switch {
 	case err != nil:
 		p.metrics.count(outcomeFailed)

@@ -340,6 +340,30 @@ func (b neverEnding) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// Large bodies wait for each other, and nobody waits for them.
+func TestLargeBodiesTakeNotEveryProcessor(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	s.proxy.large.wait = time.Millisecond
+	for range cap(s.proxy.large.places) {
+		s.proxy.large.places <- struct{}{}
+	}
+	large := `{"bio":"` + strings.Repeat("a", largeFrom) + `"}`
+	if a := s.do(t, "PATCH", "/v1/profiles/me", large).problem(t, 503, "unavailable"); a.header.Get("Retry-After") == "" || s.metric(t, "waf_requests_total", "crowded") != 1 {
+		t.Errorf("%v", a.header)
+	}
+	if a := s.do(t, "PATCH", "/v1/profiles/me", `{"bio":"a"}`); a.status != 202 {
+		t.Errorf("a small body: %d", a.status)
+	}
+	<-s.proxy.large.places
+	for range 2 { // the place is given back
+		s.proxy.large.wait = time.Minute
+		if a := s.do(t, "PATCH", "/v1/profiles/me", large); a.status != 202 {
+			t.Errorf("with a place: %d", a.status)
+		}
+	}
+}
+
 func TestTheAPIAway(t *testing.T) {
 	t.Parallel()
 	s := newStand(t, func(f *config.Firewall) { f.Upstream = &url.URL{Scheme: "http", Host: "127.0.0.1:1"} })

@@ -16,10 +16,13 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/corazawaf/coraza-coreruleset/v4/tests"
 	"go.yaml.in/yaml/v3"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/profile-api/profile-api/deploy/waf"
 )
 
 // sample is one request of the rule set's own regression tests (go-ftw's format,
@@ -175,6 +178,9 @@ const (
 	addressAsHost = "excluded, see after.conf: ALLOWED_HOSTS decides on hosts"
 )
 
+// typeNotAllowed is the rule about media types.
+const typeNotAllowed = 920420
+
 // weak are the families with rules that alone do not make up the points that
 // stop a request: oddities of the protocol. In all others every sample is stopped.
 var weak = map[string]bool{"protocol": true, "method": true}
@@ -183,7 +189,15 @@ var weak = map[string]bool{"protocol": true, "method": true}
 // in the families of attacks is stopped.
 func TestTheRuleSetsOwnAttacksAreStopped(t *testing.T) {
 	t.Parallel()
-	e := engine(t, Options{})
+	whole := engine(t, Options{})
+	// Most samples are forms, which this API refuses for their type alone. So they
+	// are sent to a firewall that takes forms: it is the attack that must stop them.
+	before, err := fs.ReadFile(waf.Files, waf.Before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	taking := strings.Replace(string(before), "|application/json|", "|application/json| |application/x-www-form-urlencoded| |multipart/form-data| |text/xml| |application/xml|", 1)
+	e := engine(t, Options{Overrides: fstest.MapFS{waf.Before: {Data: []byte(taking)}}})
 	list := samplesOf(t, e)
 	results := make([]string, len(list)) // what is wrong
 	stopped := make([]bool, len(list))
@@ -191,7 +205,11 @@ func TestTheRuleSetsOwnAttacksAreStopped(t *testing.T) {
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for i, s := range list {
 		group.Go(func() error {
-			results[i], stopped[i] = s.try(e)
+			if s.rule == typeNotAllowed {
+				results[i], stopped[i] = s.try(whole)
+			} else {
+				results[i], stopped[i] = s.try(e)
+			}
 			return nil
 		})
 	}
@@ -224,6 +242,7 @@ func TestTheRuleSetsOwnAttacksAreStopped(t *testing.T) {
 		}
 		t.Logf("%s: %d of %d stopped", family, stops[family], total[family])
 	}
+	t.Logf("%d samples, %d exceptions", len(list), len(notTriggered))
 }
 
 // try gives what is wrong with the verdict, and whether the sample was stopped.

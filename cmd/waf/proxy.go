@@ -236,9 +236,8 @@ func (p *proxy) tell(r *http.Request, v firewall.Verdict) {
 }
 
 // rewrite sets what only the proxy may say. ReverseProxy has taken out the
-// hop-by-hop headers, Forwarded and X-Forwarded-*.
+// hop-by-hop headers, Forwarded and X-Forwarded-*; it leaves Host, which the API checks.
 func (p *proxy) rewrite(r *httputil.ProxyRequest) {
-	r.Out.Host = r.In.Host                 // the API checks it
 	r.Out.URL.RawQuery = r.In.URL.RawQuery // as it was judged; the API refuses what cannot be read
 	r.Out.Header.Del("Connection")         // no protocol but HTTP goes through
 	r.Out.Header.Del("Upgrade")            //

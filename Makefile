@@ -64,6 +64,10 @@ fuzz: need-go ## Run each fuzz test for FUZZTIME (10s)
 build: need-go ## Build bin/profile-api, the production program
 	CGO_ENABLED=0 $(GOBUILD) -ldflags '$(LDFLAGS)' -o bin/profile-api ./cmd/profile-api
 
+.PHONY: build-waf
+build-waf: need-go ## Build bin/waf, the firewall that may stand in front of the API
+	CGO_ENABLED=0 $(GOBUILD) -ldflags '$(LDFLAGS)' -o bin/waf ./cmd/waf
+
 .PHONY: env
 env: ## Write .env and secrets/ for docker compose, with random keys (FORCE=1 to write again)
 	@FORCE='$(FORCE)' deploy/compose/make-env

@@ -126,6 +126,11 @@ func TestRulesAndDashboardAskForWhatTheProgramShows(t *testing.T) {
 	}
 
 	var faults []string
+	defer func() { // also when the wait was in vain
+		if len(queries) < 60 || len(faults) != 0 {
+			t.Errorf("of %d queries these ask in vain:\n%s", len(queries), strings.Join(faults, "\n"))
+		}
+	}()
 	eventually(t, "all that is asked for is there", func() bool {
 		all := exportedBy(string(p.rawMetrics(t)))
 		addOfPrometheus(all, rules)
@@ -137,9 +142,6 @@ func TestRulesAndDashboardAskForWhatTheProgramShows(t *testing.T) {
 		}
 		return len(faults) == 0 || len(faults) > 3 // a few may come with the first scrape; more will not come at all
 	})
-	if len(queries) < 60 || len(faults) != 0 {
-		t.Errorf("of %d queries these ask in vain:\n%s", len(queries), strings.Join(faults, "\n"))
-	}
 }
 
 // addOfPrometheus adds what Prometheus itself makes: up, ALERTS, and what the rules record.

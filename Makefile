@@ -60,6 +60,10 @@ bench: need-go ## Run the benchmarks
 fuzz: need-go ## Run each fuzz test for FUZZTIME (10s)
 	@internal/tools/fuzz $(FUZZTIME)
 
+.PHONY: alert-drill
+alert-drill: need-go ## See the alerts fire and clear: the program, a real Prometheus, and faults (seven minutes)
+	go test -tags drill -run '^TestAlertDrill$$' -v -count=1 -timeout 30m $(ARGS) ./cmd/profile-api
+
 .PHONY: build
 build: need-go ## Build bin/profile-api, the production program
 	CGO_ENABLED=0 $(GOBUILD) -ldflags '$(LDFLAGS)' -o bin/profile-api ./cmd/profile-api

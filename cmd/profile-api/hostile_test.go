@@ -239,6 +239,7 @@ var fixed = map[string]*regexp.Regexp{
 	"type":       regexp.MustCompile(`^(user\.(created|updated|deleted)|other)$`),
 	"sink":       regexp.MustCompile(`^(stream|http_([1-9]|10))$`),
 	"dependency": regexp.MustCompile(`^(database|cache|clerk)$`),
+	"check":      regexp.MustCompile(`^(overall|database|cache|disk)$`),
 	"state":      regexp.MustCompile(`^(in_use|idle|connecting|available|pending|retryable|running|scheduled|received|failed|dead)$`),
 	"version":    regexp.MustCompile(`^go[0-9.]+`),
 	"quantile":   regexp.MustCompile(`^[0-9.]+$`),

@@ -103,9 +103,9 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	dispatch := newEvents(ctx, log, outbox, sinks, migrator, registry)
 
 	// The edge. Sentry, when it comes, is wired here: it hears of 5xx from the log.
-	metrics := middleware.NewMetrics(registry)
+	metrics := middleware.NewMetrics(registry, clerk.Outcomes()...)
 	registry.MustRegister(poolCollector{db}, jobsCollector{db}, deliveriesCollector{db}, dependencyCollector{health, keys}, keyAge(keys),
-		reconcileCollector{postgres.NewReconciliations(db)})
+		reconcileCollector{postgres.NewReconciliations(db)}, healthCollector{health}, waitingCollector{db})
 	api := rest.New(rest.Deps{
 		Profiles: usecase.NewProfiles(stores), Preferences: usecase.NewPreferences(stores), Activity: usecase.NewActivity(stores),
 		Export: usecase.NewExport(stores, sealerOf(s)), Admin: usecase.NewAdmin(stores), Health: health,

@@ -152,7 +152,8 @@ func (r *rehearsal) reconcile(ctx context.Context) error {
 			return fmt.Errorf("reconcile has not erased somebody again: %w", err)
 		}
 	}
-	r.say("erased after the moment, and back by the restore: %d people; profile-api reconcile erased them again, and made profiles for everybody at Clerk who has none (who came after the moment, and the stand-in's samples):", len(r.erased))
+	r.say("erased after the moment, and back by the restore: %d people; profile-api reconcile erased them again,", len(r.erased))
+	r.say("and made profiles for those at Clerk who had none (who came after the moment, and the stand-in's samples):")
 	for line := range strings.Lines(out) {
 		if strings.Contains(line, "erased") || strings.Contains(line, "had no profile") {
 			r.say("  %s", strings.TrimRight(line, "\n"))
@@ -179,11 +180,7 @@ func (r *rehearsal) backUpAgain(ctx context.Context) error {
 
 // damage harms copies of the repository: it must be noticed, by verify and by the restore.
 func (r *rehearsal) damage(ctx context.Context) error {
-	harms := map[string]func(repository string) error{"gap": r.removeSegment, "flipped": r.flipByte}
-	if r.short {
-		delete(harms, "flipped")
-	}
-	for name, harm := range harms {
+	for name, harm := range map[string]func(repository string) error{"gap": r.removeSegment, "flipped": r.flipByte} {
 		repository := filepath.Join(r.cluster.root, name+"-repository")
 		if err := copyTree(ctx, r.cluster, r.cluster.repo(), repository); err != nil {
 			return err

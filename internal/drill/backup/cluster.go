@@ -40,7 +40,7 @@ type cluster struct {
 
 // newCluster makes the cluster and starts it. The settings are the very files
 // of deploy/backup in source, with paths, port and archive_timeout put in.
-func newCluster(ctx context.Context, source, archiveTimeout string, say func(string, ...any)) (_ *cluster, err error) {
+func newCluster(ctx context.Context, o options, say func(string, ...any)) (_ *cluster, err error) {
 	path, err := findPgBackRest(ctx, say)
 	if err != nil {
 		return nil, err
@@ -67,11 +67,14 @@ func newCluster(ctx context.Context, source, archiveTimeout string, say func(str
 		return nil, err
 	}
 	options.DataDir = filepath.Join(c.root, "pg")
-	if err := c.configure(source, options.Port); err != nil {
+	if err := c.configure(o.source, options.Port); err != nil {
 		return nil, err
 	}
-	if options.Settings, err = c.archiving(source, archiveTimeout); err != nil {
+	if options.Settings, err = c.archiving(o.source, o.archiveTimeout); err != nil {
 		return nil, err
+	}
+	if o.short {
+		options.Settings["fsync"] = "off" // nothing here loses its power
 	}
 	c.options = options
 	if c.server, err = pglauncher.Start(ctx, options); err != nil {
@@ -287,9 +290,13 @@ func fatal(log string) error {
 	if err != nil {
 		return err
 	}
-	_, reason, _ := strings.Cut(string(text), "FATAL:")
-	reason, _, _ = strings.Cut(strings.TrimSpace(reason), "\n")
-	return errors.New("PostgreSQL: " + reason)
+	var last string
+	for line := range strings.Lines(string(text)) {
+		if _, said, ok := strings.Cut(line, "FATAL:"); ok && !strings.Contains(said, "starting up") {
+			last = strings.TrimSpace(said)
+		}
+	}
+	return errors.New("PostgreSQL: " + last)
 }
 
 func awaitPromotion(ctx context.Context, server *pglauncher.Server) error {

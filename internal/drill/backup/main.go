@@ -22,7 +22,7 @@ type options struct {
 	people, rate   int           // who write, and writes a second
 	stretch        time.Duration // of traffic before, between and after the backups
 	wrong          bool          // restores to a later moment on purpose
-	short          bool          // leaves out what takes long: the damaged file, which pgBackRest tries again after 15 s
+	short          bool          // leaves out what follows the first restore but for the comparison and the erasures
 }
 
 func main() {
@@ -36,7 +36,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	begin := time.Now()
 	say := func(format string, args ...any) {
-		fmt.Fprintf(os.Stdout, "backup-drill %6.1fs  %s\n", time.Since(begin).Seconds(), fmt.Sprintf(format, args...))
+		_, _ = fmt.Fprintf(os.Stdout, "backup-drill %6.1fs  %s\n", time.Since(begin).Seconds(), fmt.Sprintf(format, args...)) // a terminal that is gone cannot be told
 	}
 	err := func() error {
 		defer stop()

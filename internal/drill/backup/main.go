@@ -36,7 +36,8 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	begin := time.Now()
 	say := func(format string, args ...any) {
-		_, _ = fmt.Fprintf(os.Stdout, "backup-drill %6.1fs  %s\n", time.Since(begin).Seconds(), fmt.Sprintf(format, args...)) // a terminal that is gone cannot be told
+		// A terminal that is gone cannot be told.
+		_, _ = fmt.Fprintf(os.Stdout, "backup-drill %6.1fs  %s\n", time.Since(begin).Seconds(), fmt.Sprintf(format, args...))
 	}
 	err := func() error {
 		defer stop()

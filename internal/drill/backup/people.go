@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -148,15 +149,20 @@ func (c *callers) erase(ctx context.Context, p *person) error {
 	return nil
 }
 
-// remember gives what is true now: the acknowledged writes and, for everybody, the state. Only while nobody calls.
+// remember gives what is true now: the acknowledged writes and, for everybody, the state. The states belong together only
+// while nobody calls.
 func (c *callers) remember() (writes []write, people map[*person]state) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	writes = slices.Clone(c.acked)
+	everybody := slices.Clone(c.people)
+	c.mu.Unlock() // a caller holds the person first
 	people = map[*person]state{}
-	for _, p := range c.people {
+	for _, p := range everybody {
+		p.mu.Lock()
 		people[p] = state{p.id, p.counter, p.erased}
+		p.mu.Unlock()
 	}
-	return append(writes, c.acked...), people
+	return writes, people
 }
 
 // differences asks the API about everybody and says where it differs from what was true.

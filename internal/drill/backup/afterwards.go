@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -192,13 +193,19 @@ func (r *rehearsal) damage(ctx context.Context) error {
 		if err == nil {
 			return fmt.Errorf("verify is content with a damaged repository (%s): %s", name, out)
 		}
-		server, err := r.cluster.copyAtEnd(ctx, r.source, name, repository, r.label, r.moment)
+		server, err := r.cluster.copyAtEnd(ctx, r.source, name, repository, full(r.label), r.moment)
 		if err == nil {
 			return errors.Join(fmt.Errorf("a damaged repository (%s) was restored without a word", name), server.Stop(ctx))
 		}
 		r.say("damaged repository (%s): verify fails, and so does the restore: %.160s", name, reason(err))
 	}
 	return nil
+}
+
+// full is the label of the full backup that another one stands on.
+func full(label string) string {
+	label, _, _ = strings.Cut(label, "_")
+	return label
 }
 
 // reason is the one line of an error that tells the most.
@@ -212,21 +219,26 @@ func reason(err error) string {
 	return first
 }
 
-// removeSegment takes away the WAL that the moment is in.
+// removeSegment takes away the first WAL behind the full backup: more follows it, and every later moment needs it.
 func (r *rehearsal) removeSegment(repository string) error {
-	found, err := filepath.Glob(filepath.Join(repository, "archive/profile-api/*/*", r.momentWAL+"-*"))
-	if err != nil || len(found) != 1 {
-		return fmt.Errorf("the segment of the moment is not in the archive: %v %w", found, err)
+	found, err := filepath.Glob(filepath.Join(repository, "archive/profile-api/*/*", r.fullStop[:8]+strings.Repeat("[0-9A-F]", 16)+"-*"))
+	if err != nil {
+		return err
 	}
-	return os.Remove(found[0])
+	slices.Sort(found)
+	for _, path := range found {
+		if filepath.Base(path)[:24] > r.fullStop {
+			return os.Remove(path)
+		}
+	}
+	return errors.New("there is no WAL behind the full backup")
 }
 
 // flipByte changes one byte in the middle of the full backup's largest file.
 func (r *rehearsal) flipByte(repository string) (err error) {
 	var largest string
 	var size int64
-	full := strings.Split(r.label, "_")[0]
-	err = filepath.WalkDir(filepath.Join(repository, "backup/profile-api", full, "bundle"), func(path string, entry os.DirEntry, err error) error {
+	err = filepath.WalkDir(filepath.Join(repository, "backup/profile-api", full(r.label), "bundle"), func(path string, entry os.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}

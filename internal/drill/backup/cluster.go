@@ -205,6 +205,7 @@ func (c *cluster) rest(ctx context.Context, conf string, args ...string) (string
 // backupInfo is what the drill reads of `pgbackrest info`.
 type backupInfo struct {
 	Label, Type string
+	Archive     struct{ Stop string } // the last segment that the backup itself needs
 	Info        struct {
 		Size       int64
 		Repository struct{ Delta int64 }

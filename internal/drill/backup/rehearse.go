@@ -28,13 +28,13 @@ type rehearsal struct {
 
 	moment    string // the target, as PostgreSQL writes it
 	momentAt  time.Time
-	momentWAL string // the segment it is in
 	truth     snapshot
 	before    []write // acknowledged before the moment
 	people    map[*person]state
 	erased    []*person // after the moment
 	destroyed time.Time
 	label     string // of the newest backup before the destruction
+	fullStop  string // the last segment of WAL that the full backup needs
 	restored  time.Time
 }
 
@@ -147,7 +147,7 @@ func (r *rehearsal) backUp(ctx context.Context) error {
 	if err != nil || len(list) != len(ages) || list[0].Type != "full" || list[len(list)-1].Type != []string{"full", "diff"}[len(ages)-1] {
 		return fmt.Errorf("not the backups that were due: %v %w", list, err)
 	}
-	r.label = list[len(list)-1].Label
+	r.label, r.fullStop = list[len(list)-1].Label, list[0].Archive.Stop
 	for _, b := range list {
 		r.say("backup %s (%s): database %s, stored %s", b.Label, b.Type, mebibytes(b.Info.Size), mebibytes(b.Info.Repository.Delta))
 	}
@@ -197,7 +197,7 @@ func (r *rehearsal) readClock(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
-	return conn.QueryRow(ctx, "SELECT now()::text, now(), pg_walfile_name(pg_current_wal_insert_lsn())").Scan(&r.moment, &r.momentAt, &r.momentWAL)
+	return conn.QueryRow(ctx, "SELECT now()::text, now()").Scan(&r.moment, &r.momentAt)
 }
 
 // goOn writes on: new people, two erasures that Clerk obeys, and traffic, until what was written first is archived, by

@@ -88,6 +88,11 @@ compose-down: ## Stop the containers; the data stays
 compose-smoke: ## Try the containers for real, apart from your own: build, start, call, tear down
 	@deploy/compose/smoke
 
+.PHONY: backup-drill
+backup-drill: need-go ## Rehearse the loss of the database: backups, destruction, restore to a moment, comparison
+	@mkdir -p bin && $(GOBUILD) -o bin/backup-drill ./internal/drill/backup
+	@exec bin/backup-drill $(ARGS)
+
 .PHONY: clean
 clean: ## Remove what was built (not the data of make run, nor .env)
 	rm -rf bin .tools

@@ -43,7 +43,7 @@ func TestSQLRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close(context.Background()) }() // the database goes with the test
-	exec(ctx, t, conn, "the wreck", wreck)
+	execute(ctx, t, conn, "the wreck", wreck)
 	count := map[string]int{}
 	for _, p := range pages(t) {
 		for _, b := range p.Of("sql") {
@@ -61,27 +61,27 @@ func runBlock(ctx context.Context, t *testing.T, conn *pgx.Conn, where string, b
 	t.Helper()
 	switch b.Info {
 	case "sql read":
-		exec(ctx, t, conn, where, "BEGIN READ ONLY")
+		execute(ctx, t, conn, where, "BEGIN READ ONLY")
 	case "sql repair":
-		exec(ctx, t, conn, where, "BEGIN")
+		execute(ctx, t, conn, where, "BEGIN")
 	case "sql alone":
-		exec(ctx, t, conn, where, b.Text)
+		execute(ctx, t, conn, where, b.Text)
 		return
 	default:
 		t.Errorf("%s: the fence says %q, want sql read, sql repair or sql alone", where, b.Info)
 		return
 	}
-	for _, touched := range exec(ctx, t, conn, where, b.Text) {
+	for _, touched := range execute(ctx, t, conn, where, b.Text) {
 		if b.Info == "sql repair" && touched == 0 {
 			t.Errorf("%s: the repair touches nothing where there is something to be repaired", where)
 		}
 	}
-	exec(ctx, t, conn, where, "ROLLBACK")
+	execute(ctx, t, conn, where, "ROLLBACK")
 }
 
-// exec runs statements as psql would, and tells how many rows each change of a
+// execute runs statements as psql would, and tells how many rows each change of a
 // table touched. (Which backends there are to be ended, no test can say.)
-func exec(ctx context.Context, t *testing.T, conn *pgx.Conn, where, sql string) (touched []int64) {
+func execute(ctx context.Context, t *testing.T, conn *pgx.Conn, where, sql string) (touched []int64) {
 	t.Helper()
 	results, err := conn.PgConn().Exec(ctx, sql).ReadAll()
 	if err != nil {

@@ -4,8 +4,8 @@ package runbooks
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 )
@@ -41,7 +41,8 @@ type Block struct {
 
 // Read reads every page of a folder, sorted by name.
 func Read(dir string) ([]Page, error) {
-	files, err := filepath.Glob(filepath.Join(dir, "*.md"))
+	folder := os.DirFS(dir)
+	files, err := fs.Glob(folder, "*.md")
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +51,7 @@ func Read(dir string) ([]Page, error) {
 	}
 	pages := make([]Page, 0, len(files))
 	for _, file := range files {
-		text, err := os.ReadFile(file)
+		text, err := fs.ReadFile(folder, file)
 		if err != nil {
 			return nil, err
 		}
@@ -58,7 +59,7 @@ func Read(dir string) ([]Page, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
-		page.Name = strings.TrimSuffix(filepath.Base(file), ".md")
+		page.Name = strings.TrimSuffix(file, ".md")
 		pages = append(pages, page)
 	}
 	return pages, nil

@@ -44,6 +44,7 @@ lint: need-go $(LINT) ## Check the code, the dependency rule, and that productio
 	@$(LINT) run
 	@internal/tools/prove-lint-rules $(LINT)
 	@internal/tools/production-purity
+	@go run ./internal/migrationlint/cmd
 
 .PHONY: check
 check: lint test ## Lint and test

@@ -81,6 +81,10 @@ compose-down: ## Stop the containers; the data stays
 compose-smoke: ## Try the containers for real, apart from your own: build, start, call, tear down
 	@deploy/compose/smoke
 
+.PHONY: rollout-drill
+rollout-drill: need-go ## Rehearse releases behind HAProxy: a good one, bad canaries, a crash (about five minutes)
+	@go run ./internal/drill/rollout
+
 .PHONY: clean
 clean: ## Remove what was built (not the data of make run, nor .env)
 	rm -rf bin .tools

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -72,7 +73,7 @@ var previous = sync.OnceValues(func() (path, missing string) {
 func previousRelease(t *testing.T) string {
 	t.Helper()
 	path, missing := previous()
-	if path == "" && len(missing) > 7 && missing[:7] == "not run" {
+	if strings.HasPrefix(missing, "not run") {
 		t.Skip(missing)
 	}
 	if path == "" {
@@ -103,7 +104,7 @@ func TestThePreviousReleaseWorksOnTheNewSchema(t *testing.T) {
 	}
 	// For its commands, too, nothing is pending.
 	r, err := runCommand(path, s.settings, "migrate", "up")
-	if err != nil || r.status != 0 || !bytes.Contains([]byte(r.stdout), []byte("the schema is current")) {
+	if err != nil || r.status != 0 || !strings.Contains(r.stdout, "the schema is current") {
 		t.Errorf("the previous release's migrate up: %v, %d, %s%s", err, r.status, r.stdout, r.stderr)
 	}
 }

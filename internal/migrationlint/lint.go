@@ -16,25 +16,33 @@ type Rule string
 
 // The rules.
 const (
-	IndexLocks                Rule = "index-locks-writes: make and drop indexes CONCURRENTLY under -- +goose NO TRANSACTION; add a key by ADD CONSTRAINT … UNIQUE USING INDEX"
-	IndexStaysInvalid         Rule = "index-stays-invalid: a build that fails leaves an invalid index; write DROP INDEX CONCURRENTLY IF EXISTS of it first, and no IF NOT EXISTS"
+	IndexLocks Rule = "index-locks-writes: make and drop indexes CONCURRENTLY under -- +goose NO TRANSACTION; add a " +
+		"key by ADD CONSTRAINT … UNIQUE USING INDEX"
+	IndexStaysInvalid Rule = "index-stays-invalid: a build that fails leaves an invalid index; write DROP INDEX CONCURRENTLY " +
+		"IF EXISTS of it first, and no IF NOT EXISTS"
 	ConcurrentlyInTransaction Rule = "concurrently-in-transaction: put -- +goose NO TRANSACTION into the file"
-	NotNullWithoutDefault     Rule = "not-null-without-default: fails on rows that are there and on the previous release's inserts; give a constant default or allow null"
-	VolatileDefault           Rule = "volatile-default: is computed for each row under the table's lock; add the column with a constant or none, then fill it in batches"
-	SetNotNullScans           Rule = "set-not-null-scans: first ADD CONSTRAINT … CHECK (… IS NOT NULL) NOT VALID and VALIDATE it, in the same file"
-	ConstraintScans           Rule = "constraint-scans-table: ADD CONSTRAINT … NOT VALID, then VALIDATE CONSTRAINT as a statement of its own under -- +goose NO TRANSACTION"
-	ValidateHoldsLocks        Rule = "validate-holds-locks: validate under -- +goose NO TRANSACTION, or the other statements' locks are held all the while"
-	RewritesTable             Rule = "rewrites-table: add a new column, fill it in batches, and drop the old one a release later"
-	Rename                    Rule = "rename: no two releases can work at once; add the new name, write both, and drop the old one a release later"
-	LocksTable                Rule = "locks-table: stops everybody for as long as it runs; there is no safe form in a migration"
-	UnboundedRows             Rule = "unbounded-rows: holds the rows' locks till the end; take at most 10000 (… WHERE id IN (SELECT id … LIMIT 10000)) or fill from a job"
-	LockTimeout               Rule = "lock-timeout: begin with SET LOCAL lock_timeout = '3s' (SET without LOCAL under NO TRANSACTION), at most 5s: who waits for a lock makes others wait"
-	Contract                  Rule = "contract: takes away what the previous release may use; put it into a file of its own that says -- contract: since <commit of the release that stopped>"
-	Mixed                     Rule = "mixed: a file of contract steps holds nothing else, because it goes out a release later"
-	NotReleased               Rule = "not-released: the release that -- contract: since names is not in deploy/releases/list, so an older one may still run"
-	Hidden                    Rule = "hidden: what it does cannot be seen here; write the statements themselves"
-	NotSQL                    Rule = "not-sql: a migration in Go cannot be judged; write it in SQL"
-	Unknown                   Rule = "unknown: not among the statements that are known to be safe; when it is, teach internal/migrationlint"
+	NotNullWithoutDefault     Rule = "not-null-without-default: fails on rows that are there and on the previous release's inserts; " +
+		"give a constant default or allow null"
+	VolatileDefault Rule = "volatile-default: is computed for each row under the table's lock; add the column with a " +
+		"constant or none, then fill it in batches"
+	SetNotNullScans Rule = "set-not-null-scans: first ADD CONSTRAINT … CHECK (… IS NOT NULL) NOT VALID and VALIDATE it, in the same file"
+	ConstraintScans Rule = "constraint-scans-table: ADD CONSTRAINT … NOT VALID, then VALIDATE CONSTRAINT as a statement of " +
+		"its own under -- +goose NO TRANSACTION"
+	ValidateHoldsLocks Rule = "validate-holds-locks: validate under -- +goose NO TRANSACTION, or the other statements' locks are held all the while"
+	RewritesTable      Rule = "rewrites-table: add a new column, fill it in batches, and drop the old one a release later"
+	Rename             Rule = "rename: no two releases can work at once; add the new name, write both, and drop the old one a release later"
+	LocksTable         Rule = "locks-table: stops everybody for as long as it runs; there is no safe form in a migration"
+	UnboundedRows      Rule = "unbounded-rows: holds the rows' locks till the end; take at most 10000 (… WHERE id IN (SELECT " +
+		"id … LIMIT 10000)) or fill from a job"
+	LockTimeout Rule = "lock-timeout: begin with SET LOCAL lock_timeout = '3s' (SET without LOCAL under NO " +
+		"TRANSACTION), at most 5s: who waits for a lock makes others wait"
+	Contract Rule = "contract: takes away what the previous release may use; put it into a file of its own that " +
+		"says -- contract: since <commit of the release that stopped>"
+	Mixed       Rule = "mixed: a file of contract steps holds nothing else, because it goes out a release later"
+	NotReleased Rule = "not-released: the release that -- contract: since names is not in deploy/releases/list, so an older one may still run"
+	Hidden      Rule = "hidden: what it does cannot be seen here; write the statements themselves"
+	NotSQL      Rule = "not-sql: a migration in Go cannot be judged; write it in SQL"
+	Unknown     Rule = "unknown: not among the statements that are known to be safe; when it is, teach internal/migrationlint"
 )
 
 // Name is the rule without its explanation.

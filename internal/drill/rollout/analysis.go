@@ -44,7 +44,7 @@ func scrape(ctx context.Context, r *drill.Replica) (a answers, err error) {
 	lines := bufio.NewScanner(resp.Body)
 	for lines.Scan() {
 		m := sample.FindStringSubmatch(lines.Text())
-		if m == nil || strings.Contains(m[2], `route="/health`) {
+		if len(m) < 4 || strings.Contains(m[2], `route="/health`) {
 			continue
 		}
 		n, err := strconv.ParseFloat(m[3], 64)

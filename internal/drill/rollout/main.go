@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -30,7 +31,7 @@ func main() {
 }
 
 func say(format string, args ...any) {
-	fmt.Printf(time.Now().Format("15:04:05 ")+format+"\n", args...)
+	_, _ = fmt.Fprintf(os.Stdout, time.Now().Format("15:04:05 ")+format+"\n", args...) // nothing to do about a closed standard output
 }
 
 func run(ctx context.Context) (err error) {
@@ -137,11 +138,7 @@ func (f *fleet) rehearse(ctx context.Context, b builder) error {
 	if gone > 0 {
 		f.faults = append(f.faults, fmt.Errorf("%d acknowledged writes are gone", gone))
 	}
-	fmt.Println()
-	for _, row := range f.rows {
-		fmt.Println(row)
-	}
-	fmt.Printf("of %d acknowledged writes %d are missing\n", acknowledged, gone)
+	say("summary\n%s\nof %d acknowledged writes %d are missing", strings.Join(f.rows, "\n"), acknowledged, gone)
 	return errors.Join(f.faults...)
 }
 

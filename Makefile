@@ -44,6 +44,7 @@ lint: need-go $(LINT) ## Check the code, the dependency rule, and that productio
 	@$(LINT) run
 	@internal/tools/prove-lint-rules $(LINT)
 	@internal/tools/production-purity
+	@go run ./internal/migrationlint/cmd
 
 .PHONY: check
 check: lint test ## Lint and test
@@ -92,6 +93,10 @@ compose-smoke: ## Try the containers for real, apart from your own: build, start
 backup-drill: need-go ## Rehearse the loss of the database: backups, destruction, restore to a moment, comparison
 	@mkdir -p bin && $(GOBUILD) -o bin/backup-drill ./internal/drill/backup
 	@exec bin/backup-drill $(ARGS)
+
+.PHONY: rollout-drill
+rollout-drill: need-go ## Rehearse releases behind HAProxy: a good one, bad canaries, a crash (about five minutes)
+	@go run ./internal/drill/rollout
 
 .PHONY: clean
 clean: ## Remove what was built (not the data of make run, nor .env)

@@ -5,6 +5,7 @@
 -- changes nothing, and the trigger guards the trail as before.
 
 -- +goose Up
+SET LOCAL lock_timeout = '3s';
 -- +goose StatementBegin
 DO $$
 DECLARE

@@ -1,6 +1,7 @@
 package monitoring_test
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -13,7 +14,7 @@ type container struct {
 	Profiles    []string          `yaml:"profiles"`
 	Image       string            `yaml:"image"`
 	Ports       []string          `yaml:"ports"`
-	Networks    []string          `yaml:"networks"`
+	Networks    networks          `yaml:"networks"`
 	Volumes     []string          `yaml:"volumes"`
 	Environment map[string]string `yaml:"environment"`
 	Secrets     []string          `yaml:"secrets"`
@@ -26,6 +27,19 @@ type container struct {
 			Limits map[string]any `yaml:"limits"`
 		} `yaml:"resources"`
 	} `yaml:"deploy"`
+}
+
+// networks are the names, whether compose has them as a list or as a map with settings.
+type networks []string
+
+func (n *networks) UnmarshalYAML(node *yaml.Node) error {
+	if node.Kind != yaml.MappingNode {
+		return node.Decode((*[]string)(n))
+	}
+	var byName map[string]any
+	err := node.Decode(&byName)
+	*n = slices.Sorted(maps.Keys(byName))
+	return err
 }
 
 // The monitoring is an option, is hardened as the rest is, and lets nobody from outside read metrics.
@@ -63,7 +77,7 @@ func TestTheComposedMonitoring(t *testing.T) {
 			}
 		}
 	}
-	if len(prometheus.Ports) != 0 || !slices.Equal(prometheus.Networks, []string{"monitoring"}) {
+	if len(prometheus.Ports) != 0 || !slices.Equal(prometheus.Networks, networks{"monitoring"}) {
 		t.Errorf("Prometheus is to be reached: %q on %q", prometheus.Ports, prometheus.Networks)
 	}
 	if grafana.Environment["GF_SECURITY_ADMIN_PASSWORD__FILE"] != "/run/secrets/grafana_admin_password" || !slices.Equal(grafana.Secrets, []string{"grafana_admin_password"}) ||

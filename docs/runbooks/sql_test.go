@@ -138,6 +138,7 @@ var others = []string{
 	"blocked_by", "in_query", // columns of a page's own queries
 	"process_resident_memory_bytes", "process_cpu_seconds_total", // of client_golang
 	"free_percent", "latency_ms", // written by struct tags
-	"refused_local", // an outcome that is put together
-	"pg_wal",        // a directory
+	"refused_local",                                     // an outcome that is put together
+	"pg_wal",                                            // a directory
+	"profile_api_a", "profile_api_b", "profile_api_app", // roles, of deploy/database/roles.sql
 }

@@ -82,7 +82,7 @@ compose-smoke: ## Try the containers for real, apart from your own: build, start
 	@deploy/compose/smoke
 
 .PHONY: rollout-drill
-rollout-drill: need-go ## Rehearse releases behind HAProxy: a good one, bad canaries, a crash (about five minutes)
+rollout-drill: need-go ## Rehearse releases behind HAProxy: a good one, bad canaries, a crash (two minutes here)
 	@go run ./internal/drill/rollout
 
 .PHONY: clean

@@ -21,7 +21,7 @@ func serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return service.Run(ctx, s, service.NewLogger(os.Stdout, s))
+	return service.Run(ctx, s, service.Build{Version: version, Commit: commit}, service.NewLogger(os.Stdout, s))
 }
 
 func migrate(ctx context.Context, out io.Writer, direction string) (err error) {

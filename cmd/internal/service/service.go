@@ -36,11 +36,19 @@ func (systemClock) Now() time.Time { return time.Now() }
 // Run serves until ctx ends, then drains and returns. It starts without a
 // database, Valkey or Clerk and becomes ready when they come. The error is about
 // settings or addresses that cannot be used, or a shutdown that took too long.
-func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
+func Run(ctx context.Context, s *config.Settings, build Build, log *slog.Logger) error {
 	clock := systemClock{}
 	hashes := hashesOf(s)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	// Sentry: hears of faults from the log, so it comes before all that logs.
+	faults, err := newFaults(ctx, s, build, log, registry)
+	if err != nil {
+		return err
+	}
+	defer faults.crashing(ctx)
+	log = faults.log
 
 	// PostgreSQL: profiles, preferences, audit.
 	db, err := postgres.Open(ctx, DatabaseOptions(s, log))
@@ -96,8 +104,8 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	}
 	dispatch := newEvents(ctx, log, outbox, sinks, migrator, registry)
 
-	// The edge. Tracing and Sentry, when they come, are wired here: a tracer
-	// takes its parent from middleware.TraceFrom, Sentry hears of 5xx from the log.
+	// The edge. Tracing, when it comes, is wired here: a tracer takes its parent
+	// from middleware.TraceFrom.
 	metrics := middleware.NewMetrics(registry)
 	registry.MustRegister(poolCollector{db}, jobsCollector{db}, deliveriesCollector{db}, dependencyCollector{health, keys}, keyAge(keys),
 		reconcileCollector{postgres.NewReconciliations(db)})
@@ -114,7 +122,7 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 		DocsEnabled: s.DocsEnabled, SecurityContact: s.SecurityContact,
 	})
 
-	background := newGroup(ctx)
+	background := newGroup(ctx, faults)
 	defer background.stop()
 	background.start(keys.Run)
 	background.start(limiter.Run)
@@ -123,7 +131,7 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	if s.MigrateOnStart {
 		background.start(func(ctx context.Context) error { migrateWhenPossible(ctx, migrator, log); return nil })
 	}
-	return serve(ctx, s, log, health, drainers{work.runner, dispatch}, api, ops.Handler(registry))
+	return serve(ctx, s, log, health, drainers{work.runner, dispatch}, faults, api, ops.Handler(registry))
 }
 
 func openValkey(s *config.Settings, clock usecase.Clock, log *slog.Logger) (*redis.Client, *valkey.Limiter, error) {
@@ -198,16 +206,20 @@ type group struct {
 	ctx    context.Context //nolint:containedctx // the group's own life, not a request's
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
+	faults *faults
 }
 
 // newGroup outlives ctx: what is in flight during the drain still needs keys and limits.
-func newGroup(ctx context.Context) *group {
+func newGroup(ctx context.Context, f *faults) *group {
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	return &group{ctx: own, cancel: cancel}
+	return &group{ctx: own, cancel: cancel, faults: f}
 }
 
 func (g *group) start(run func(context.Context) error) {
-	g.wg.Go(func() { _ = run(g.ctx) }) // they end with the context and have nothing to report
+	g.wg.Go(func() {
+		defer g.faults.crashing(g.ctx)
+		_ = run(g.ctx) // they end with the context and have nothing to report
+	})
 }
 
 func (g *group) stop() {

@@ -66,18 +66,27 @@ func (f Fault) Panic() (*Panic, bool) {
 // mostWrapped bounds the walk along an error's causes.
 const mostWrapped = 20
 
-// chain lists the types from the outermost error to its cause. Of several joined
-// errors it follows the first.
+// chain lists the types from the outermost error to its cause.
 func (f Fault) chain() (types []string) {
-	for err := f.Err; err != nil && len(types) < mostWrapped; {
+	for err := f.Err; err != nil && len(types) < mostWrapped; err = causeOf(err) {
 		types = append(types, fmt.Sprintf("%T", err))
-		if many, ok := err.(interface{ Unwrap() []error }); ok && len(many.Unwrap()) > 0 { //nolint:errorlint // one step of the walk
-			err = many.Unwrap()[0]
-			continue
-		}
-		err = errors.Unwrap(err)
 	}
 	return types
+}
+
+// causeOf takes one step inwards. Of several joined errors it follows the first
+// that is more than the kind of one of ours.
+func causeOf(err error) error {
+	many, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // one step
+	if !ok {
+		return errors.Unwrap(err)
+	}
+	for _, cause := range many.Unwrap() {
+		if _, kind := cause.(Kind); !kind { //nolint:errorlint // this one itself
+			return cause
+		}
+	}
+	return nil
 }
 
 // Panic is a recovered panic as an error.

@@ -77,7 +77,7 @@ func (f Fault) chain() (types []string) {
 // causeOf takes one step inwards. Of several joined errors it follows the first
 // that is more than the kind of one of ours.
 func causeOf(err error) error {
-	many, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // one step
+	many, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return errors.Unwrap(err)
 	}

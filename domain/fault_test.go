@@ -22,7 +22,7 @@ func throwAgain(f func()) {
 	f()
 }
 
-func indexed(list []int) { _ = list[len(list)] }
+func indexed(list []int) { _ = list[0] }
 
 func thrown(v any) { panic(v) }
 

@@ -72,7 +72,7 @@ func (f *faults) flush(ctx context.Context, longest time.Duration) {
 // crashing is deferred where a panic would end the program: it reports the panic,
 // and lets it end the program.
 func (f *faults) crashing(ctx context.Context) {
-	if r := recover(); r != nil {
+	if r := recover(); r != nil { //nolint:revive // it is what callers defer
 		fault := domain.NewPanic(r)
 		f.log.LogAttrs(ctx, slog.LevelError, "panic, the program ends", slog.String("cause", fault.Value()), domain.FaultAttr(fault))
 		f.flush(context.WithoutCancel(ctx), lastWords)

@@ -37,8 +37,6 @@ func (systemClock) Now() time.Time { return time.Now() }
 // database, Valkey or Clerk and becomes ready when they come. The error is about
 // settings or addresses that cannot be used, or a shutdown that took too long.
 func Run(ctx context.Context, s *config.Settings, build Build, log *slog.Logger) error {
-	clock := systemClock{}
-	hashes := hashesOf(s)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
@@ -48,7 +46,12 @@ func Run(ctx context.Context, s *config.Settings, build Build, log *slog.Logger)
 		return err
 	}
 	defer faults.crashing(ctx)
-	log = faults.log
+	return run(ctx, s, faults, registry)
+}
+
+// run wires everything else.
+func run(ctx context.Context, s *config.Settings, faults *faults, registry *prometheus.Registry) error {
+	clock, log, hashes := systemClock{}, faults.log, hashesOf(s)
 
 	// PostgreSQL: profiles, preferences, audit.
 	db, err := postgres.Open(ctx, DatabaseOptions(s, log))

@@ -31,6 +31,7 @@ func (b Build) release() string { return "profile-api@" + b.Version + "+" + b.Co
 type faults struct {
 	reporter *sentry.Reporter // nil: nobody is told
 	log      *slog.Logger
+	longest  time.Duration // that Drain waits
 }
 
 // newFaults makes the reporter and its metric, and the logger that it hears: what
@@ -44,7 +45,7 @@ func newFaults(ctx context.Context, s *config.Settings, build Build, log *slog.L
 		events.WithLabelValues(string(o))
 	}
 	if !s.SentryEnabled() {
-		return &faults{log: log}, nil
+		return &faults{log: log}, nil // nothing to wait for
 	}
 	reporter, err := sentry.New(ctx, sentry.Options{
 		DSN: s.SentryDSN.Reveal(), Release: build.release(), Environment: string(s.Environment), Clock: systemClock{},
@@ -53,12 +54,12 @@ func newFaults(ctx context.Context, s *config.Settings, build Build, log *slog.L
 	if err != nil {
 		return nil, err
 	}
-	return &faults{reporter, slog.New(faultHandler{Handler: log.Handler(), reporter: reporter})}, nil
+	return &faults{reporter, slog.New(faultHandler{Handler: log.Handler(), reporter: reporter}), flushTimeout}, nil
 }
 
 // Drain sends what is queued: when nothing else can fail any more, in what is left
 // of ctx, and never for longer than [flushTimeout].
-func (f *faults) Drain(ctx context.Context) { f.flush(ctx, flushTimeout) }
+func (f *faults) Drain(ctx context.Context) { f.flush(ctx, f.longest) }
 
 func (f *faults) flush(ctx context.Context, longest time.Duration) {
 	if f.reporter == nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/profile-api/profile-api/domain"
 	"github.com/profile-api/profile-api/internal/sentrystandin"
 	"github.com/profile-api/profile-api/internal/testlog"
+	"github.com/profile-api/profile-api/usecase"
 )
 
 // heard makes faults that are reported to the stand-in, with a log of their own.
@@ -121,12 +122,61 @@ func TestAPanicInTheBackgroundIsReportedAndEndsTheProgram(t *testing.T) {
 	}
 }
 
-func TestDrainWaitsForASentryThatHangsWithinItsTime(t *testing.T) {
-	s := sentrystandin.New(t)
-	s.Answer(s.Hang)
-	f, _ := heard(t, s)
-	f.log.LogAttrs(t.Context(), slog.LevelError, "fault", domain.FaultAttr(errors.New("x")))
-	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-	defer cancel()
-	f.Drain(ctx) // returns, or the test's own time is over
+// The end waits for Sentry within what is left, and for its own bound at most.
+func TestDrainGivesUpASentryThatHangs(t *testing.T) {
+	for name, c := range map[string]struct{ left, longest time.Duration }{
+		"nothing is left": {time.Millisecond, time.Hour},
+		"much is left":    {time.Hour, time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := sentrystandin.New(t)
+			s.Answer(s.Hang)
+			f, _ := heard(t, s)
+			f.longest = c.longest
+			for i := range 20 {
+				f.log.LogAttrs(t.Context(), slog.LevelError, "fault", slog.Int("route", i), domain.FaultAttr(errors.New("x")))
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), c.left)
+			defer cancel()
+			f.Drain(ctx)
+			if s.Asked() > 1 {
+				t.Errorf("it asked %d times before it gave up", s.Asked())
+			}
+		})
+	}
+}
+
+type drained func(context.Context)
+
+func (d drained) Drain(ctx context.Context) { d(ctx) }
+
+// Sentry is waited for when nothing else can fail any more, in the time that is left.
+func TestServeDrainsSentryLast(t *testing.T) {
+	var out testlog.Buffer
+	var order []string
+	settings := &config.Settings{HTTPAddr: "127.0.0.1:0", OpsAddr: "127.0.0.1:0", ShutdownTimeout: time.Minute}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	note := func(name string) drained {
+		return func(ctx context.Context) {
+			if _, ok := ctx.Deadline(); !ok || ctx.Err() != nil {
+				t.Errorf("%s has no time, or no end", name)
+			}
+			order = append(order, name)
+		}
+	}
+	last := func(ctx context.Context) {
+		if !strings.Contains(out.String(), `"msg":"stopped"`) {
+			t.Error("the servers have not stopped")
+		}
+		note("last")(ctx)
+	}
+	log := slog.New(slog.NewJSONHandler(&out, nil))
+	health := usecase.NewHealth(usecase.HealthDeps{Clock: systemClock{}, Log: log})
+	if err := serve(ctx, settings, log, health, note("jobs"), drained(last), http.NotFoundHandler(), http.NotFoundHandler()); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Join(order, " ") != "jobs last" {
+		t.Errorf("the order is %q", order)
+	}
 }

@@ -75,7 +75,7 @@ func runStack(ctx context.Context) (err error) {
 	ready, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go announce(ready, banner{API: "http://" + httpAddr, Ops: "http://" + opsAddr, Clerk: running.URL(), Server: clerk})
-	err = service.Run(ctx, settings, service.NewLogger(os.Stderr, settings))
+	err = service.Run(ctx, settings, service.Build{Version: "dev", Commit: "local"}, service.NewLogger(os.Stderr, settings))
 	progress("stopping")
 	return err
 }

@@ -26,7 +26,7 @@ func serve(ctx context.Context) error {
 	}
 	log := service.NewLogger(os.Stdout, s)
 	defer ignoreHangups(ctx, log)()
-	return service.Run(ctx, s, log)
+	return service.Run(ctx, s, service.Build{Version: version, Commit: commit}, log)
 }
 
 // ignoreHangups keeps SIGHUP, by which some servers read their settings anew,

@@ -58,6 +58,9 @@ func (w *worker[A]) Work(ctx context.Context, job *river.Job[A]) error {
 	if span := trace.SpanContextFromContext(ctx); span.IsValid() { // tracing is on
 		attrs = append(attrs, slog.String("trace_id", span.TraceID().String()))
 	}
+	if v.outcome == discarded && !errors.Is(err, errPanicked) { // a panic has told already
+		attrs = append(attrs, domain.FaultAttr(err))
+	}
 	w.log.LogAttrs(ctx, v.level, "job", attrs...)
 	return v.answer
 }
@@ -84,7 +87,7 @@ func (w *worker[A]) guarded(ctx context.Context, job *river.Job[A]) (err error) 
 	defer func() {
 		if r := recover(); r != nil {
 			w.log.LogAttrs(ctx, slog.LevelError, "panic", slog.String("kind", job.Kind), slog.Int64("job_id", job.ID),
-				slog.String("cause", fmt.Sprintf("%T", r)), slog.String("stack", string(debug.Stack())))
+				slog.String("cause", fmt.Sprintf("%T", r)), slog.String("stack", string(debug.Stack())), domain.FaultAttr(domain.NewPanic(r)))
 			err = errPanicked
 		}
 	}()

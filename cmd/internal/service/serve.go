@@ -26,10 +26,10 @@ type drainer interface{ Drain(ctx context.Context) }
 
 // serve answers on both addresses until ctx ends. Then: readiness off, wait for
 // the load balancers to notice, stop accepting, finish what is in flight. The
-// jobs drain at the same time, so that both together take no longer than one.
-// What tells others about all of this has its last word after them.
+// jobs drain at the same time, so that both together take no longer than one. What
+// is last drains after all of it.
 func serve(
-	ctx context.Context, s *config.Settings, log *slog.Logger, health *usecase.Health, jobs, witnesses drainer, api, ops http.Handler,
+	ctx context.Context, s *config.Settings, log *slog.Logger, health *usecase.Health, jobs, last drainer, api, ops http.Handler,
 ) error {
 	// Not a map by address: both may be port 0 of one host.
 	listeners, err := listen(ctx, s.HTTPAddr, s.OpsAddr)
@@ -73,8 +73,8 @@ func serve(
 	err = stop(bounded, apiServer)
 	drained.Wait()
 	err = errors.Join(fault, err, stop(bounded, opsServer))
-	witnesses.Drain(bounded) // after all else: who does not listen to them must cost no request
 	log.LogAttrs(ctx, slog.LevelInfo, "stopped", slog.Bool("clean", err == nil))
+	last.Drain(bounded) // who does not listen to it must cost no request, nor make the end unclean
 	return err
 }
 

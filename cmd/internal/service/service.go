@@ -37,16 +37,27 @@ func (systemClock) Now() time.Time { return time.Now() }
 // Run serves until ctx ends, then drains and returns. It starts without a
 // database, Valkey or Clerk and becomes ready when they come. The error is about
 // settings or addresses that cannot be used, or a shutdown that took too long.
-func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
-	clock := systemClock{}
-	hashes := hashesOf(s)
+func Run(ctx context.Context, s *config.Settings, build Build, log *slog.Logger) error {
 	registry := newRegistry()
 
-	// Traces: one tracer for all that follows; nothing without an endpoint.
-	traces, err := newTracing(ctx, s, log)
+	// Sentry: hears of faults from the log, so it comes before all that logs.
+	faults, err := newFaults(ctx, s, build, log, registry)
 	if err != nil {
 		return err
 	}
+	defer faults.crashing(ctx)
+
+	// Traces: one tracer for all that follows; nothing without an endpoint.
+	traces, err := newTracing(ctx, s, build, faults.log)
+	if err != nil {
+		return err
+	}
+	return run(ctx, s, faults, traces, registry)
+}
+
+// run wires everything else.
+func run(ctx context.Context, s *config.Settings, faults *faults, traces tracing, registry *prometheus.Registry) error {
+	clock, log, hashes := systemClock{}, faults.log, hashesOf(s)
 
 	// PostgreSQL: profiles, preferences, audit.
 	db, err := postgres.Open(ctx, tracedDatabase(s, log, traces.tracer))
@@ -102,7 +113,7 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	}
 	dispatch := newEvents(ctx, log, outbox, sinks, migrator, registry)
 
-	// The edge. Sentry, when it comes, is wired here: it hears of 5xx from the log.
+	// The edge.
 	metrics := middleware.NewMetrics(registry, clerk.Outcomes()...)
 	registry.MustRegister(poolCollector{db}, jobsCollector{db}, deliveriesCollector{db}, dependencyCollector{health, keys}, keyAge(keys),
 		reconcileCollector{postgres.NewReconciliations(db)}, healthCollector{health}, waitingCollector{db})
@@ -119,13 +130,13 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 		DocsEnabled: s.DocsEnabled, SecurityContact: s.SecurityContact,
 	})
 
-	background := newGroup(ctx)
+	background := newGroup(ctx, faults)
 	defer background.stop()
 	background.start(keys.Run, limiter.Run, work.runner.Run, dispatch.Run)
 	if s.MigrateOnStart {
 		background.start(func(ctx context.Context) error { migrateWhenPossible(ctx, migrator, log); return nil })
 	}
-	return serve(ctx, s, log, health, drainers{work.runner, dispatch}, drainers{traces}, api, ops.Handler(registry))
+	return serve(ctx, s, log, health, drainers{work.runner, dispatch}, drainers{traces, faults}, api, ops.Handler(registry))
 }
 
 func newRegistry() *prometheus.Registry {
@@ -212,17 +223,21 @@ type group struct {
 	ctx    context.Context //nolint:containedctx // the group's own life, not a request's
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
+	faults *faults
 }
 
 // newGroup outlives ctx: what is in flight during the drain still needs keys and limits.
-func newGroup(ctx context.Context) *group {
+func newGroup(ctx context.Context, f *faults) *group {
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	return &group{ctx: own, cancel: cancel}
+	return &group{ctx: own, cancel: cancel, faults: f}
 }
 
 func (g *group) start(runs ...func(context.Context) error) {
 	for _, run := range runs {
-		g.wg.Go(func() { _ = run(g.ctx) }) // they end with the context and have nothing to report
+		g.wg.Go(func() {
+			defer g.faults.crashing(g.ctx)
+			_ = run(g.ctx) // they end with the context and have nothing to report
+		})
 	}
 }
 

@@ -30,7 +30,6 @@ const (
 	spanDelay       = time.Second      // from a span's end to its post, at most, while the collector keeps up
 	exportTimeout   = 5 * time.Second  // of one post
 	exportPatience  = 10 * time.Second // of a batch with its repetitions
-	flushTimeout    = 5 * time.Second  // of what is left at the end, within SHUTDOWN_TIMEOUT
 	maxAnswerBytes  = 64 << 10         // of the collector's
 	silenceInterval = time.Minute      // between two log lines about an export that failed
 )
@@ -43,7 +42,7 @@ type tracing struct {
 }
 
 // newTracing makes the tracer that the OTEL_* variables describe. It connects to nothing.
-func newTracing(ctx context.Context, s *config.Settings, log *slog.Logger) (tracing, error) {
+func newTracing(ctx context.Context, s *config.Settings, build Build, log *slog.Logger) (tracing, error) {
 	t := s.Traces()
 	if t.Endpoint == "" {
 		return tracing{}, nil
@@ -61,7 +60,7 @@ func newTracing(ctx context.Context, s *config.Settings, log *slog.Logger) (trac
 	if err != nil {
 		return tracing{}, fmt.Errorf("trace exporter: %w", err)
 	}
-	var attributes []attribute.KeyValue
+	attributes := []attribute.KeyValue{attribute.String("service.version", build.Version)} // OTEL_RESOURCE_ATTRIBUTES may say otherwise
 	for key, value := range t.Attributes {
 		attributes = append(attributes, attribute.String(key, value))
 	}

@@ -19,7 +19,7 @@ import (
 func open(t *testing.T, s config.Settings) (tracing, *testlog.Buffer) {
 	t.Helper()
 	var said testlog.Buffer
-	traces, err := newTracing(t.Context(), &s, slog.New(slog.NewJSONHandler(&said, nil)))
+	traces, err := newTracing(t.Context(), &s, Build{Version: "v1.2.3"}, slog.New(slog.NewJSONHandler(&said, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

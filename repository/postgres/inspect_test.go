@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/profile-api/profile-api/internal/testservers"
 	"github.com/profile-api/profile-api/repository/postgres"
 )
@@ -45,12 +47,20 @@ func TestInspectTellsOfTLS(t *testing.T) {
 	for name, text := range map[string]string{"server.crt": cert, "server.key": key} { // the server writes them, so that they are its own
 		_, err := conn.Exec(within(t), fmt.Sprintf("COPY (SELECT unnest(string_to_array('%s', E'\\n'))) TO '%s'", strings.TrimSpace(text), filepath.Join(dir, name)))
 		must(t, err)
+		must(t, os.Chmod(filepath.Join(dir, name), 0o600)) // it refuses a key that others may read
 	}
 	for _, sql := range []string{"ALTER SYSTEM SET ssl = on", "SELECT pg_reload_conf()"} {
 		_, err := conn.Exec(within(t), sql)
 		must(t, err)
 	}
-	eventually(t, "the server speaks TLS", func() bool { return ask[string](t, asker(t, server.URL("postgres")), "SHOW ssl") == "on" })
+	eventually(t, "the server speaks TLS", func() bool {
+		encrypted, err := pgx.Connect(within(t), strings.Replace(server.URL("postgres"), "sslmode=disable", "sslmode=require", 1))
+		if err != nil {
+			return false
+		}
+		must(t, encrypted.Close(within(t)))
+		return true
+	})
 	root := filepath.Join(t.TempDir(), "root.crt")
 	must(t, os.WriteFile(root, []byte(cert), 0o600))
 	base, _, _ := strings.Cut(server.URL("postgres"), "?")

@@ -2,6 +2,7 @@ package valkey
 
 import (
 	"context"
+	"errors"
 	"net"
 	"strconv"
 	"strings"
@@ -20,19 +21,15 @@ type Inspection struct {
 	Encrypted bool
 }
 
-// Inspect asks the server whether it does what the limiter needs of it, within
-// the client's own short deadlines, and what it is. The error is that it does not.
+// Inspect asks the server whether it does what the limiter needs of it, in a few
+// tries within the client's own short deadlines, and what it is. The error is that it does not.
 func Inspect(ctx context.Context, client *redis.Client) (Inspection, error) {
 	opts := client.Options()
 	seen := Inspection{Encrypted: opts.TLSConfig != nil, Local: opts.Network == "unix" || isLocal(opts.Addr)}
-	if err := client.Ping(ctx).Err(); err != nil {
+	if err := insist(ctx, client); err != nil {
 		return seen, err
 	}
-	// What requests do, on a key of the probe's: a server that answers a PING may
-	// still refuse to write or to run scripts.
-	if err := (&Limiter{client: client}).tryScripts(ctx); err != nil {
-		return seen, err
-	}
+	client = client.WithTimeout(checkTimeout)
 	text, err := client.Info(ctx, "server", "memory").Result()
 	if err != nil { // before Redis 7 there is one section at a time
 		text, err = client.Info(ctx).Result()
@@ -43,6 +40,21 @@ func Inspect(ctx context.Context, client *redis.Client) (Inspection, error) {
 	}
 	seen.read(text)
 	return seen, nil
+}
+
+// insist does what requests do, on a key of the probe's: a server that answers a
+// PING may still refuse to write or to run scripts. A first connection may take
+// longer than the client waits, and then serves the next try.
+func insist(ctx context.Context, client *redis.Client) (err error) {
+	const tries = 5
+	for range tries {
+		err = (&Limiter{client: client}).tryScripts(ctx)
+		var reply redis.Error
+		if err == nil || errors.As(err, &reply) || ctx.Err() != nil {
+			return err
+		}
+	}
+	return err
 }
 
 func (i *Inspection) read(info string) {

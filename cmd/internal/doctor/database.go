@@ -129,7 +129,7 @@ func databaseConnections(seen *postgres.Inspection, each int) Finding {
 		}
 	}
 	message := fmt.Sprintf("DB_MAX_OPEN_CONNS=%d, and the server has room for %d connections of this role: %d replicas", each, room, room/each)
-	const remedy = "lower DB_MAX_OPEN_CONNS, or raise max_connections or the role's or database's CONNECTION LIMIT; count every replica, and one more for a rollout"
+	const remedy = "lower DB_MAX_OPEN_CONNS, or raise max_connections or the CONNECTION LIMIT of role or database; count every replica, and one more for a rollout"
 	switch {
 	case room < each:
 		return fail(check, message, remedy)

@@ -8,7 +8,6 @@ package doctor
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"time"
 
@@ -68,9 +67,13 @@ type doctor struct {
 // trusted for is left out. All looks run side by side, so that it takes no longer
 // than the slowest, 8 s at most, whatever hangs.
 func Examine(ctx context.Context, s *config.Settings, faults config.Faults, clock Clock) []Finding {
-	d := &doctor{s: s, clock: clock, log: slog.New(slog.NewTextHandler(io.Discard, nil))}
-	findings := d.settings(faults)
-	looks := d.looks()
+	d := &doctor{s: s, clock: clock, log: slog.New(slog.DiscardHandler)}
+	return append(d.settings(faults), ask(ctx, d.looks(), faults, limit, grace)...)
+}
+
+// ask has all looks at once, and their findings in order.
+func ask(ctx context.Context, looks []look, faults config.Faults, limit, grace time.Duration) []Finding {
+	var findings []Finding
 	answers := make([]chan []Finding, len(looks))
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -80,13 +83,18 @@ func Examine(ctx context.Context, s *config.Settings, faults config.Faults, cloc
 	}
 	giveUp := time.After(limit + grace)
 	for i, l := range looks {
+		var found []Finding
 		select {
-		case found := <-answers[i]:
-			findings = append(findings, l.complete(found)...)
+		case found = <-answers[i]:
 		case <-giveUp:
 			giveUp = closed // for the others too
-			findings = append(findings, l.complete([]Finding{fail(l.checks[0], "there was no answer in "+(limit+grace).String(), "find out what hangs")})...)
+			select {
+			case found = <-answers[i]: // it was there
+			default:
+				found = []Finding{fail(l.checks[0], "there was no answer in "+(limit+grace).String(), "find out what hangs, and run doctor again")}
+			}
 		}
+		findings = append(findings, l.complete(found)...)
 	}
 	return findings
 }

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -51,7 +52,27 @@ func TestJudgements(t *testing.T) {
 	}
 }
 
-// A look that never ends is given up, and the others are heard.
+// A look that does not even end with its context is given up, and all others are heard.
+func TestALookThatNeverEndsIsGivenUp(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	defer close(release)
+	well := func(name string) look {
+		return look{[]string{name}, nil, func(context.Context) []Finding { return []Finding{pass(name, "well")} }}
+	}
+	got := ask(t.Context(), []look{
+		well("a"), {[]string{"b", "c"}, nil, func(context.Context) []Finding { <-release; return nil }}, well("d"),
+		{[]string{"e"}, nil, func(ctx context.Context) []Finding { <-ctx.Done(); return []Finding{fail("e", "late", "hurry")} }},
+	}, nil, 200*time.Millisecond, time.Second)
+	var said []string
+	for _, f := range got {
+		said = append(said, f.Check+" "+string(f.Status))
+	}
+	if want := "a pass, b fail, c warn, d pass, e fail"; strings.Join(said, ", ") != want || got[4].Message != "late" {
+		t.Errorf("%+v, want %s", got, want)
+	}
+}
+
 func TestCompleteSaysWhatWasNotLookedAt(t *testing.T) {
 	l := look{checks: []string{"a", "b", "c"}}
 	got := l.complete([]Finding{pass("c", "well"), fail("a", "broken", "mend it")})

@@ -12,7 +12,8 @@ import (
 func (d *doctor) settings(faults config.Faults) []Finding {
 	var findings []Finding
 	for _, f := range faults { // their text is made to be shown
-		findings = append(findings, fail("settings", f.Variable+" "+f.Message, "set "+f.Variable+" as its line in README.md says; profile-api config shows where it comes from"))
+		findings = append(findings, fail("settings", f.Variable+" "+f.Message,
+			"set "+f.Variable+" as its line in README.md says; profile-api config shows where it comes from"))
 	}
 	if len(faults) == 0 {
 		findings = append(findings, pass("settings", "every setting keeps its rule, for the environment "+string(d.s.Environment)))

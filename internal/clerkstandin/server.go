@@ -141,6 +141,7 @@ func (s *Server) routes() *http.ServeMux {
 	mux.HandleFunc("GET /v1/users/count", s.counted("users", s.faulty(s.limited(s.backendAPI(s.countUsers)))))
 	mux.HandleFunc("GET /v1/users/{id}", s.counted("users", s.faulty(s.limited(s.backendAPI(s.getUser)))))
 	mux.HandleFunc("DELETE /v1/users/{id}", s.counted("users", s.faulty(s.limited(s.backendAPI(s.deleteUser)))))
+	mux.HandleFunc("GET /v1/domains", s.counted("domains", s.faulty(s.backendAPI(s.listDomains))))
 	mux.HandleFunc("GET /token", s.counted("token", ownMachineOnly(s.serveToken)))
 	mux.HandleFunc("GET /{$}", s.counted("page", ownMachineOnly(s.servePage)))
 	return mux
@@ -149,6 +150,7 @@ func (s *Server) routes() *http.ServeMux {
 // ServeHTTP answers a request; no response ever carries a CORS header.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
+	h.Set("Date", s.opts.Clock.Now().UTC().Format(http.TimeFormat)) // its clock may be wrong, too
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")

@@ -65,6 +65,13 @@ func (s *Server) countUsers(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]any{"object": "total_count", "total_count": len(s.matching(r))})
 }
 
+// listDomains tells the one domain of the instance, and by it who issues its tokens.
+func (s *Server) listDomains(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, map[string]any{"total_count": 1, "data": []any{map[string]any{
+		"object": "domain", "id": "dmn_standin", "name": s.opts.Host, "is_satellite": false, "frontend_api_url": s.opts.Issuer,
+	}}})
+}
+
 // matching applies the filters user_id, username and email_address, each of
 // which may be repeated.
 func (s *Server) matching(r *http.Request) []Person {

@@ -22,42 +22,33 @@ var stoppedByTheFirewall = map[string]struct {
 	why   string
 	rules []int
 }{
-	"TestAccept":                                 {"an Accept that is none (;;;)", []int{920600}},
-	"TestAdminReadsAndCorrects":                  {"NUL, and a path out of the id; bodies of GET without a media type", []int{920170, 920180, 920270, 920340, 920640, 930100, 930110}},
-	"TestAdminRoutesAreForAdmins":                {"bodies of GET and DELETE", []int{920170, 920340, 920640}},
-	"TestAFailedRequestMayBeSentAgain":           noMediaType,
-	"TestAnotherRequestUnderTheSameKeyIsRefused": noMediaType,
-	"TestBatch":                                  {"SQL among the handles", []int{942100}},
-	"TestBodiesThatAreNoRequest":                 {"NUL in JSON", []int{920270}},
-	"TestBodiesThatNobodyReadsHaveALimit":        {"a body of GET without a media type", []int{920640}},
-	"TestBodiesUnderAKey":                        {"bodies without a media type or length", []int{920180, 920340, 920640}},
-	"TestBodySize":                               {"bodies of GET and of nothing without a media type", []int{920170, 920340, 920640}},
-	"TestFaultsAreBounded":                       {"thousands of unknown members", []int{200007}},
-	"TestFieldsThatCannotBeWritten":              {"__proto__", []int{934130}},
-	"TestHandleAvailability":                     nul,
-	"TestHosts":                                  {"no Host", []int{920280}},
-	"TestListsRefuseWhatIsOutOfBounds":           nul,
-	"TestMediaTypes":                             {"media types and codings that the API refuses, or that are none", []int{920340, 920420, 920450, 920470, 920620, 920640}},
-	"TestOuterLayersRefuseFirst":                 {"bodies without a media type, or of text", []int{920340, 920420, 920640}},
-	"TestPagesMayReadWhetherAnAnswerIsARepeat":   noMediaType,
-	"TestPatchedFieldsKeepTheirRules":            {"NUL, javascript: and a path to passwd", []int{920270, 930100, 930110, 930120, 932160, 941170, 941210, 941390}},
-	"TestPathsAndMethodsThatAreNotThere":         {"PUT, TRACE, BREW", []int{911100}},
-	"TestPreferencesThatAreNone":                 {"a body of text", []int{920420}},
-	"TestPublicViewShowsTheAllowedFieldsOnly":    nul,
-	"TestRequestIDs":                             {"line breaks and a script in X-Request-ID", []int{921140, 941110}},
-	"TestSuspensionsThatAreNone":                 {"bodies of text", []int{920420}},
-	"TestSweepOfMethods":                         {"PUT", []int{911100}},
-	"TestSweepOfRefusals":                        {"bodies of text, compressed, or without a media type", []int{920340, 920420, 920450}},
-	"TestTheErasedHearTheirErasuresAnswerAgain":  noMediaType,
-	"TestTraceContext":                           {"a line break in traceparent", []int{921140}},
-	"TestWhoMayNoLongerCallHearsNoOldAnswer":     noMediaType,
+	"TestAccept":                              {"an Accept that is none (;;;)", []int{920600}},
+	"TestAdminReadsAndCorrects":               {"NUL, and a path out of the id; bodies of GET without a media type", []int{920170, 920180, 920270, 920340, 920640, 930100, 930110}},
+	"TestAdminRoutesAreForAdmins":             {"bodies of GET and DELETE", []int{920170, 920340, 920640}},
+	"TestBatch":                               {"SQL among the handles", []int{942100}},
+	"TestBodiesThatAreNoRequest":              {"NUL in JSON", []int{920270}},
+	"TestBodiesThatNobodyReadsHaveALimit":     {"a body of GET without a media type", []int{920640}},
+	"TestBodiesUnderAKey":                     {"bodies without a media type or length", []int{920180, 920340, 920640}},
+	"TestBodySize":                            {"bodies of GET and of nothing without a media type", []int{920170, 920340, 920640}},
+	"TestFaultsAreBounded":                    {"thousands of unknown members", []int{200007}},
+	"TestFieldsThatCannotBeWritten":           {"__proto__", []int{934130}},
+	"TestHandleAvailability":                  nul,
+	"TestHosts":                               {"no Host", []int{920280}},
+	"TestListsRefuseWhatIsOutOfBounds":        nul,
+	"TestMediaTypes":                          {"media types and codings that the API refuses, or that are none", []int{920340, 920420, 920450, 920470, 920620, 920640}},
+	"TestOuterLayersRefuseFirst":              {"bodies without a media type, or of text", []int{920340, 920420, 920640}},
+	"TestPatchedFieldsKeepTheirRules":         {"NUL, javascript: and a path to passwd", []int{920270, 930100, 930110, 930120, 932160, 941170, 941210, 941390}},
+	"TestPathsAndMethodsThatAreNotThere":      {"PUT, TRACE, BREW", []int{911100}},
+	"TestPreferencesThatAreNone":              {"a body of text", []int{920420}},
+	"TestPublicViewShowsTheAllowedFieldsOnly": nul,
+	"TestRequestIDs":                          {"line breaks and a script in X-Request-ID", []int{921140, 941110}},
+	"TestSuspensionsThatAreNone":              {"bodies of text", []int{920420}},
+	"TestSweepOfMethods":                      {"PUT", []int{911100}},
+	"TestSweepOfRefusals":                     {"bodies of text, compressed, or without a media type", []int{920340, 920420, 920450}},
+	"TestTraceContext":                        {"a line break in traceparent", []int{921140}},
 }
 
 var (
-	noMediaType = struct {
-		why   string
-		rules []int
-	}{"bodies without a media type", []int{920340, 920640}}
 	nul = struct {
 		why   string
 		rules []int
@@ -120,7 +111,8 @@ func (p passing) check(t *testing.T) {
 	if p.request.URL.Path == webhookPath {
 		body = nil // the proxy does not give it those
 	}
-	if test == hostileGenerator || len(body) > firewallBody {
+	// Routes that the tests themselves add are none of the API's.
+	if test == hostileGenerator || len(body) > firewallBody || strings.HasPrefix(p.request.URL.Path, "/v1/test/") {
 		return
 	}
 	f := theFirewall()

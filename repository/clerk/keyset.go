@@ -234,13 +234,12 @@ func (k *KeySet) find(ctx context.Context, kid string) (*publicKey, error) {
 	if k.static != nil {
 		return k.static, nil
 	}
-	key, err := k.lookUp(kid)
-	if err == nil {
+	if key, err := k.lookUp(kid); err == nil {
 		return key, nil
 	}
 	done := k.askForToken(ctx)
 	if done == nil {
-		return nil, err
+		return k.lookUp(kid) // once more: a fetch may have ended since
 	}
 	timer := time.NewTimer(waitForFetch)
 	defer timer.Stop()

@@ -105,6 +105,11 @@ DURATION ?=
 load: need-go ## Load on the real program by k6: PROFILE=smoke|load-100|load-1000|spike|soak|all, DURATION=30s
 	@go run ./internal/drill/load -profile '$(PROFILE)' -duration '$(DURATION)' $(ARGS)
 
+.PHONY: security
+security: need-go ## Look for faults and leaked secrets: gosec, gitleaks, govulncheck, bill of materials, image
+	@internal/tools/security --self-test
+	@internal/tools/security
+
 .PHONY: clean
 clean: ## Remove what was built (not the data of make run, nor .env)
 	rm -rf bin .tools

@@ -98,12 +98,10 @@ backup-drill: need-go ## Rehearse the loss of the database: backups, destruction
 rollout-drill: need-go ## Rehearse releases behind HAProxy: a good one, bad canaries, a crash (two minutes here)
 	@go run ./internal/drill/rollout
 
-# The shape of make load: smoke, load-100, load-1000, spike, soak or all; DURATION shortens or stretches its main part.
-PROFILE  ?= load-100
-DURATION ?=
 .PHONY: load
-load: need-go ## Load on the real program by k6: PROFILE=smoke|load-100|load-1000|spike|soak|all, DURATION=30s
-	@go run ./internal/drill/load -profile '$(PROFILE)' -duration '$(DURATION)' $(ARGS)
+load: need-go ## Run the load tests: PROFILE=smoke|100|1000|spike|soak|all, DURATION=45s, REPLICAS=1; reports in bin/load
+	@$(GOBUILD) -o bin/load-drill ./internal/drill/load
+	@exec bin/load-drill -profile '$(or $(PROFILE),smoke)' -duration '$(DURATION)' -replicas '$(or $(REPLICAS),1)'
 
 .PHONY: clean
 clean: ## Remove what was built (not the data of make run, nor .env)

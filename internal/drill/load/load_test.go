@@ -2,103 +2,126 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/profile-api/profile-api/internal/drill"
+	"github.com/profile-api/profile-api/internal/testservers"
 )
 
-// summary is what the tests read of k6's.
-type summary struct {
-	Metrics map[string]struct {
-		Values     map[string]float64           `json:"values"`
-		Thresholds map[string]struct{ OK bool } `json:"thresholds"`
-	} `json:"metrics"`
-}
+const source = "../../.."
 
-// A short load on the real program: every call is answered as it should be. How
-// long answers take is not judged here: this machine may be busy.
-func TestSmokeOnTheRealProgram(t *testing.T) {
-	t.Chdir("../../..")
-	t.Setenv("LATENCY", "off")
-	report := t.TempDir()
-	if err := run(t.Context(), options{shapes: []string{"smoke"}, duration: "5s", replicas: 1, people: 20, report: report}); err != nil {
-		t.Fatal(err)
-	}
-	var s summary
-	text := readFile(t, filepath.Join(report, "smoke.json"))
-	if err := json.Unmarshal([]byte(text), &s); err != nil {
-		t.Fatal(err)
-	}
-	judged := 0
-	for name, m := range s.Metrics {
-		for rule, result := range m.Thresholds {
-			judged++
-			if !result.OK {
-				t.Errorf("%s %s is broken", name, rule)
-			}
-		}
-	}
-	if judged < 10 || s.Metrics["checks"].Values["passes"] < 50 || s.Metrics["http_req_duration{name:change}"].Values["count"] < 1 {
-		t.Errorf("too little was judged: %d limits; %s", judged, text)
-	}
-	for _, name := range []string{"smoke.txt", "smoke.html"} {
-		page := readFile(t, filepath.Join(report, name))
-		if !strings.Contains(page, "own profile") || !strings.Contains(page, "p95 ms") || !strings.Contains(page, "all limits kept") || strings.Contains(page, "eyJ") {
-			t.Errorf("%s is no report, or has a token in it: %s", name, page)
-		}
-	}
-}
+func TestMain(m *testing.M) { testservers.Main(m) }
 
-// The limits can be broken: by a program that fails, and by one that answers well and is slow.
-func TestLimitsCanBeBroken(t *testing.T) {
-	t.Chdir("../../..")
-	k6, err := findTool(t.Context(), "k6")
-	if err != nil {
-		t.Fatal(err)
-	}
-	tokens := filepath.Join(t.TempDir(), "tokens.json")
-	if err := os.WriteFile(tokens, []byte(`{"people":["a"],"admin":"b"}`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for name, c := range map[string]struct {
-		handler     http.HandlerFunc
-		env, broken string
-	}{
-		"failing": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }, "", "http_req_failed rate"},
-		"strict":  {good, "FAIL", "iterations count"},
-	} {
-		server := httptest.NewServer(c.handler)
-		t.Setenv("FAIL", "")
-		if c.env != "" {
-			t.Setenv(c.env, "on")
-		}
-		report := t.TempDir()
-		err := command(t.Context(), k6, server.URL, tokens, "smoke", options{duration: "1s", report: report}).Run()
-		server.Close()
-		if text := readFile(t, filepath.Join(report, "smoke.txt")); err == nil || !strings.Contains(text, "limits broken: ") || !strings.Contains(text, c.broken) {
-			t.Errorf("%s: %v; %s", name, err, text)
-		}
-	}
-}
-
-// good answers as the program would, as far as the script looks.
-func good(w http.ResponseWriter, r *http.Request) {
-	if r.Header.Get("If-None-Match") != "" {
-		w.WriteHeader(http.StatusNotModified)
-		return
-	}
-	w.Header().Set("ETag", `"1"`)
-	_, _ = w.Write([]byte(`{"handle":"a","location":"b"}`)) // a client that left is no matter here
-}
-
-func readFile(t *testing.T, path string) string {
+// smoke runs the smoke script for some seconds. Latency is not judged: that of a busy machine says nothing.
+func smoke(t *testing.T, baseURL, tokens string) (summary, string, error) {
 	t.Helper()
-	text, err := os.ReadFile(path)
+	k6, err := tool(t.Context(), source)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(text)
+	var said strings.Builder
+	path := filepath.Join(t.TempDir(), "summary.json")
+	s, err := k6Run{
+		program: k6, script: filepath.Join(source, "deploy/load/smoke.js"), summary: path, baseURL: baseURL, tokens: tokens,
+		webhookSecret: drill.WebhookSecret, duration: "5s", env: []string{"LATENCY=off", "THINK=0.02"}, output: &said,
+	}.run(t.Context())
+	if text, readErr := os.ReadFile(path); readErr == nil {
+		said.Write(text)
+	}
+	return s, said.String(), err
+}
+
+func TestSmokeOnTheRealProgram(t *testing.T) {
+	s, err := stackOn(t.Context(), source, testservers.Database(t), 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := s.start(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	got, said, err := smoke(t, s.baseURL(), s.tokens)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, said)
+	}
+	for _, name := range []string{"checks", "http_req_failed"} {
+		if len(got.Metrics[name].Thresholds) == 0 {
+			t.Errorf("no threshold on %s was evaluated", name)
+		}
+	}
+	for _, row := range (result{summary: got}).rows() {
+		if row.cells[0] == "0" {
+			t.Errorf("nothing was asked of %s", row.route)
+		}
+	}
+	text, err := os.ReadFile(s.tokens)
+	var all struct{ People []string }
+	if err != nil || json.Unmarshal(text, &all) != nil || len(all.People) == 0 {
+		t.Fatalf("no tokens: %v", err)
+	}
+	for _, secret := range append(all.People, drill.WebhookSecret) {
+		if strings.Contains(said, secret) {
+			t.Fatal("a secret stands in what k6 printed or in its summary")
+		}
+	}
+	if l := s.look(t.Context(), s.replicas[0].Pid(), 0); l.goroutines == 0 || l.rss == 0 || l.program == 0 || l.k6 == 0 {
+		t.Errorf("a look at the replicas sees %+v", l)
+	}
+}
+
+// A load test that cannot fail proves nothing.
+func TestThresholdsFail(t *testing.T) {
+	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/profiles/me" && r.Method == http.MethodGet { // setup asks this
+			_, _ = w.Write([]byte(`{"handle":"somebody"}`))
+			return
+		}
+		w.WriteHeader(http.StatusInternalServerError)
+	}))
+	t.Cleanup(broken.Close)
+	tokens := filepath.Join(t.TempDir(), tokensName)
+	if err := os.WriteFile(tokens, []byte(`{"people":["a","b"],"admin":"c"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, said, err := smoke(t, broken.URL, tokens)
+	if !errors.Is(err, ErrThresholds) {
+		t.Fatalf("a server that answers 500 passes: %v\n%s", err, said)
+	}
+	if all := strings.Join(crossed(got), "\n"); !strings.Contains(all, "checks ") || !strings.Contains(all, "http_req_failed ") {
+		t.Errorf("crossed: %s", all)
+	}
+}
+
+func TestGrowthIsJudged(t *testing.T) {
+	soak := func(goroutines, rss func(i int) float64) result {
+		var r result
+		for i := range 100 {
+			r.samples = append(r.samples, sample{goroutines: goroutines(i), rss: rss(i)})
+		}
+		return r
+	}
+	steady := func(int) float64 { return 100 << 20 }
+	rising := func(i int) float64 { return float64(50+i) * (4 << 20) }
+	if g := soak(steady, steady).growth(); g != "" {
+		t.Errorf("steady: %s", g)
+	}
+	if g := soak(rising, steady).growth(); !strings.HasPrefix(g, "goroutines grew") {
+		t.Errorf("goroutines: %q", g)
+	}
+	if g := soak(steady, rising).growth(); !strings.HasPrefix(g, "memory grew") {
+		t.Errorf("memory: %q", g)
+	}
+	if g := (result{}).growth(); g == "" {
+		t.Error("a soak that nobody watched is judged well")
+	}
 }

@@ -1,7 +1,7 @@
-// Command load runs the k6 scripts of deploy/load against the real program on
-// this machine: PostgreSQL, Valkey and a stand-in for Clerk of its own, the
-// production program with its usual pool, people with tokens. It watches the
-// processes meanwhile, so that the report says what was busy. `make load` runs it.
+// load runs the load tests of deploy/load against the production program, on a
+// PostgreSQL, a Valkey and a stand-in for Clerk of its own, watches who uses
+// the processor meanwhile, and writes reports. Its status is 1 when a threshold
+// was crossed.
 package main
 
 import (
@@ -10,114 +10,150 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/profile-api/profile-api/internal/drill"
 )
 
-var shapes = []string{"smoke", "load-100", "load-1000", "spike", "soak"}
-
-type options struct {
-	shapes   []string
-	duration string
-	pool     string
-	replicas int
-	people   int
-	report   string
+// plan is one run: a script against a number of replicas with settings.
+type plan struct {
+	name, script string
+	replicas     int
+	duration     string
+	settings     []string // name and value in turn
 }
+
+// soakShort is how long the soak of PROFILE=all lasts unless DURATION says so.
+const soakShort = "180s"
+
+func plans(profile, duration string, replicas int) ([]plan, error) {
+	scripts := map[string]string{"smoke": "smoke", "100": "load-100", "1000": "load-1000", "spike": "spike", "soak": "soak"}
+	if script, ok := scripts[profile]; ok {
+		return []plan{{name: script, script: script, replicas: replicas, duration: duration}}, nil
+	}
+	if profile != "all" {
+		return nil, fmt.Errorf("PROFILE is %q: expected smoke, 100, 1000, spike, soak or all", profile)
+	}
+	if duration == "" {
+		duration = soakShort
+	}
+	return []plan{
+		{name: "smoke", script: "smoke", replicas: replicas},
+		{name: "load-100", script: "load-100", replicas: replicas},
+		{name: "load-1000", script: "load-1000", replicas: replicas},
+		{name: "spike", script: "spike", replicas: replicas},
+		// The same people for the same time, with one thing changed: only their ratios say something.
+		{name: "pool of 25", script: "load-1000", replicas: 1, duration: "40s"},
+		{name: "pool of 5", script: "load-1000", replicas: 1, duration: "40s", settings: []string{"DB_MAX_OPEN_CONNS", "5", "DB_MAX_IDLE_CONNS", "5"}},
+		{name: "two replicas", script: "load-1000", replicas: 2, duration: "40s"},
+		{name: "soak", script: "soak", replicas: replicas, duration: duration},
+	}, nil
+}
+
+func say(format string, args ...any) { _, _ = fmt.Fprintf(os.Stdout, format+"\n", args...) }
 
 func main() {
-	var o options
-	shape := flag.String("profile", "smoke", "smoke, load-100, load-1000, spike, soak, or all")
-	flag.StringVar(&o.duration, "duration", "", "of the main part, such as 30s; empty takes the script's")
-	flag.StringVar(&o.pool, "pool", "", "DB_MAX_OPEN_CONNS; empty takes the default")
-	flag.IntVar(&o.replicas, "replicas", 1, "how many replicas behind a balancer of this program")
-	flag.IntVar(&o.people, "people", 1000, "who has a token")
-	flag.StringVar(&o.report, "report", "bin/load", "folder for the reports")
-	flag.Parse()
-	o.shapes = []string{*shape}
-	if *shape == "all" {
-		o.shapes = shapes
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, o)
+	err := run(ctx)
 	stop()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "load:", err)
+		say("FAILED: %s", err)
 		os.Exit(1)
 	}
+	say("all thresholds were kept")
 }
 
-func say(format string, args ...any) {
-	_, _ = fmt.Fprintf(os.Stdout, "load: "+format+"\n", args...) // nothing to do about a closed standard output
-}
-
-func run(ctx context.Context, o options) (err error) {
-	k6, err := findTool(ctx, "k6")
+func run(ctx context.Context) (err error) {
+	profile := flag.String("profile", "smoke", "smoke, 100, 1000, spike, soak or all")
+	duration := flag.String("duration", "", "of the run, such as 45s, 10m or 2h; with all, that of the soak")
+	replicas := flag.Int("replicas", 1, "how many run")
+	out := flag.String("out", "bin/load", "directory of the reports")
+	flag.Parse()
+	todo, err := plans(*profile, *duration, *replicas)
 	if err != nil {
 		return err
 	}
-	if o.report, err = filepath.Abs(o.report); err != nil {
-		return err
+	if *replicas < 1 || *replicas > 8 {
+		return errors.New("REPLICAS must be a number from 1 to 8")
 	}
-	if err := os.MkdirAll(o.report, 0o750); err != nil {
-		return err
-	}
-	stage, err := drill.NewStage(ctx, say)
+	k6, err := tool(ctx, ".")
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, stage.Close(ctx)) }()
-	target, err := start(ctx, stage, o)
+	if err := os.MkdirAll(*out, 0o750); err != nil {
+		return err
+	}
+	s, err := newStack(ctx, ".")
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, target.stop(context.WithoutCancel(ctx))) }()
-	tokens, err := target.mint(stage, o.people)
-	if err != nil {
-		return err
-	}
-	var broken []string
-	for _, shape := range o.shapes {
-		say("%s begins", shape)
-		watch := target.watch(ctx)
-		cmd := command(ctx, k6, target.url, tokens, shape, o)
-		failure := cmd.Run()
-		say("%s: %s", shape, watch(cmd.ProcessState))
-		if ctx.Err() != nil {
-			return ctx.Err()
+	defer func() { err = errors.Join(err, s.close(ctx)) }()
+	var results []result
+	for _, p := range todo {
+		r, runErr := s.perform(ctx, k6, *out, p)
+		if runErr != nil && !errors.Is(runErr, ErrThresholds) {
+			return errors.Join(runErr, err)
 		}
-		if failure != nil {
-			broken = append(broken, shape)
+		results = append(results, r)
+		if runErr != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %w", p.name, runErr))
+		}
+		if err := write(*out, results, s.machine(ctx, k6)); err != nil { // after each, so that an end in between loses none
+			return err
 		}
 	}
-	say("reports are in %s", o.report)
-	if len(broken) > 0 {
-		return fmt.Errorf("limits were broken: %s", strings.Join(broken, ", "))
+	say("reports: %s and report.html beside it", filepath.Join(*out, "report.md"))
+	return err
+}
+
+// perform carries one plan out.
+func (s *stack) perform(ctx context.Context, k6, out string, p plan) (r result, err error) {
+	say("%s: starting %d replica(s) %s", p.name, p.replicas, strings.Join(p.settings, " "))
+	if err := s.start(ctx, p.replicas, p.settings...); err != nil {
+		return r, errors.Join(err, s.stop(ctx))
 	}
-	return nil
-}
-
-// command is one run of the scripts; its error is a limit that was broken, or a script that cannot run.
-func command(ctx context.Context, k6, url, tokens, shape string, o options) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, k6, "run", "--quiet", "--no-usage-report", "deploy/load/profile-api.js") // #nosec G204 -- the pinned tool
-	cmd.Env = append(os.Environ(), "BASE_URL="+url, "TOKENS="+tokens, "PROFILE="+shape, "DURATION="+o.duration, "REPORT="+o.report, "K6_NO_COLOR=true")
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
-	return cmd
-}
-
-// findTool has the pinned tool built when it is not there yet.
-func findTool(ctx context.Context, name string) (string, error) {
-	cmd := exec.CommandContext(ctx, "internal/tools/tool", name) // #nosec G204 -- our own script
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
+	defer func() { err = errors.Join(err, s.stop(ctx)) }()
+	path, err := filepath.Abs(filepath.Join(out, strings.ReplaceAll(p.name, " ", "-")+".json"))
 	if err != nil {
-		return "", fmt.Errorf("find %s: %w", name, err)
+		return r, err
 	}
-	return strings.TrimSpace(string(out)), nil
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	samples := make(chan []sample, 1)
+	watched := false
+	summary, err := k6Run{
+		program: k6, script: filepath.Join("deploy/load", p.script+".js"), summary: path, baseURL: s.baseURL(), tokens: s.tokens,
+		webhookSecret: drill.WebhookSecret, duration: p.duration, output: os.Stdout,
+		started: func(pid int) { watched = true; go func() { samples <- watch(watching, s, pid) }() },
+	}.run(ctx)
+	stop()
+	r = result{plan: p, summary: summary, crossed: crossed(summary)}
+	if watched {
+		r.samples = <-samples
+	}
+	if p.script == "soak" && err == nil {
+		if growth := r.growth(); growth != "" {
+			r.crossed = append(r.crossed, growth)
+			err = fmt.Errorf("%w: %s", ErrThresholds, growth)
+		}
+	}
+	say("%s", r.bottleneck())
+	return r, err
+}
+
+// crossed lists the thresholds that were not kept.
+func crossed(s summary) (all []string) {
+	for name, m := range s.Metrics {
+		for rule, t := range m.Thresholds {
+			if !t.OK {
+				all = append(all, name+" "+rule)
+			}
+		}
+	}
+	slices.Sort(all)
+	return all
 }

@@ -24,6 +24,9 @@ func TestTheSecurityPageNamesWhatExists(t *testing.T) {
 		if isRow && !strings.Contains(line, "`Test") {
 			t.Errorf("no test shows it: %s", line)
 		}
+		if strings.HasPrefix(line, "| ") && strings.Count(line, " | ") != 3 {
+			t.Errorf("not four columns, the last for what is left: %s", line)
+		}
 	}
 }
 

@@ -57,7 +57,7 @@ type Settings struct {
 	ClerkJWTKey            string   `env:"CLERK_JWT_KEY" secret:"true" rule:"a PEM public key, RSA with at least 2048 bits; line breaks may be written as \\n"`
 	ClerkAPIURL            string   `env:"CLERK_API_URL" default:"https://api.clerk.com/v1" rule:"the absolute URL of Clerk's Backend API, ending in /v1; https in production unless the host is loopback"`
 	ClerkWebhookSecret     []Secret `env:"CLERK_WEBHOOK_SECRET" secret:"true" rule:"comma-separated, each whsec_ and base64; without it the webhook route answers 404"`
-	ClerkRoleClaim         string   `env:"CLERK_ROLE_CLAIM" default:"metadata.role" rule:"dotted path of the session claim that holds the role; letters, digits, _ and - between the dots"`
+	ClerkRoleClaim         string   `env:"CLERK_ROLE_CLAIM" default:"metadata.role" rule:"dotted path of the session claim that holds the role; letters, digits, _ and - between the dots, and nothing below unsafe_metadata"`
 
 	DatabaseURL                Secret        `env:"DATABASE_URL" need:"always" secret:"true" rule:"postgres:// or postgresql:// with a host; in production sslmode=require, verify-ca or verify-full unless every host is loopback or a socket"`
 	DBMaxOpenConns             int           `env:"DB_MAX_OPEN_CONNS" default:"25" min:"1" max:"10000" rule:"connections of one replica"`

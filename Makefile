@@ -103,6 +103,10 @@ load: need-go ## Run the load tests: PROFILE=smoke|100|1000|spike|soak|all, DURA
 	@$(GOBUILD) -o bin/load-drill ./internal/drill/load
 	@exec bin/load-drill -profile '$(or $(PROFILE),smoke)' -duration '$(DURATION)' -replicas '$(or $(REPLICAS),1)'
 
+.PHONY: security
+security: need-go ## Look for faults and leaked secrets: gosec, gitleaks, govulncheck, modules, SBOM, image
+	@internal/tools/security $(ARGS)
+
 .PHONY: clean
 clean: ## Remove what was built (not the data of make run, nor .env)
 	rm -rf bin .tools

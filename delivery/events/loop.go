@@ -44,7 +44,7 @@ func (l *loop) run(ctx context.Context) {
 		select {
 		case <-l.ctx.Done():
 		case <-l.arrived:
-		case <-time.After(l.deps.Poll - rand.N(l.deps.Poll/4)): // #nosec -- replicas must not ask in step
+		case <-time.After(l.deps.Poll - rand.N(l.deps.Poll/4)): // #nosec G404 -- replicas must not ask in step
 		}
 	}
 	l.under.Wait()

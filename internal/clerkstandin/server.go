@@ -21,7 +21,7 @@ import (
 // Defaults of [Options].
 const (
 	DefaultHost            = "standin.clerk.accounts.dev"
-	DefaultSecretKey       = "sk_test_c3RhbmQtaW4tZm9yLWNsZXJrLWxvY2Fs" // #nosec -- opens nothing but this stand-in
+	DefaultSecretKey       = "sk_test_c3RhbmQtaW4tZm9yLWNsZXJrLWxvY2Fs" // #nosec G101 -- opens nothing but this stand-in
 	DefaultAPIBaseURL      = "http://127.0.0.1:8080"
 	DefaultAuthorizedParty = "http://127.0.0.1:8080"
 	DefaultLifetime        = time.Hour

@@ -144,7 +144,7 @@ func backoff(first, last time.Duration, failures int) time.Duration {
 	if n := failures - 1; n < 16 {
 		d = min(last, first<<n)
 	}
-	return d - rand.N(d/10) // #nosec -- spreads load, guards nothing
+	return d - rand.N(d/10) // #nosec G404 -- spreads load, guards nothing
 }
 
 // refresh starts a fetch, or joins the one under way, and returns what is closed at its end.

@@ -59,7 +59,7 @@ func (o Options) poolConfig() (*pgxpool.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the database URL: %w", err) // pgx masks the password
 	}
-	c.MaxConns = int32(min(o.MaxOpen, 1<<20)) // #nosec -- bounded
+	c.MaxConns = int32(min(o.MaxOpen, 1<<20)) // #nosec G115 -- bounded
 	c.MinConns, c.MinIdleConns = 0, 0
 	c.MaxConnLifetime = o.ConnMaxLifetime
 	c.MaxConnLifetimeJitter = o.ConnMaxLifetime / 10

@@ -47,10 +47,10 @@ func newCallers(clerk *clerkstandin.Server, base string) *callers {
 // since a pattern would fall in step with the proxy's turns: one replica got all the writes.
 func (c *callers) call(ctx context.Context, n int) error {
 	who, client := n%people, c.kept
-	if rand.IntN(2) == 0 { // #nosec -- as below
+	if rand.IntN(2) == 0 { // #nosec G404 -- as below
 		client = c.fresh
 	}
-	if rand.IntN(3) != 0 { // #nosec -- spreads calls, guards nothing
+	if rand.IntN(3) != 0 { // #nosec G404 -- spreads calls, guards nothing
 		_, err := c.do(ctx, client, who, http.MethodGet, "")
 		return err
 	}

@@ -1,5 +1,6 @@
-# Two images: profile-api, the production server (the last stage, so the
-# default), and local-clerk, the stand-in for Clerk (--target local-clerk).
+# Three images: profile-api, the production server (the last stage, so the
+# default), local-clerk, the stand-in for Clerk (--target local-clerk), and waf, the
+# firewall that may stand in front of the API (--target waf).
 
 FROM golang:1.26-alpine AS source
 WORKDIR /src
@@ -16,6 +17,21 @@ ARG COMMIT=unknown
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
     go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$VERSION -X main.commit=$COMMIT" \
     -o /out/profile-api ./cmd/profile-api
+
+FROM source AS build-waf
+ARG VERSION=dev
+ARG COMMIT=unknown
+RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
+    go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$VERSION -X main.commit=$COMMIT" \
+    -o /out/waf ./cmd/waf
+
+FROM gcr.io/distroless/static-debian12:nonroot AS waf
+COPY --from=build-waf /out/waf /waf
+USER 65532:65532
+EXPOSE 8080
+HEALTHCHECK --interval=10s --timeout=3s --start-period=15s --retries=3 CMD ["/waf", "healthcheck"]
+ENTRYPOINT ["/waf"]
+CMD ["serve"]
 
 # Never for production: whoever reaches it can become anybody.
 FROM gcr.io/distroless/static-debian12:nonroot AS local-clerk

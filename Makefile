@@ -44,6 +44,7 @@ lint: need-go $(LINT) ## Check the code, the dependency rule, and that productio
 	@$(LINT) run
 	@internal/tools/prove-lint-rules $(LINT)
 	@internal/tools/production-purity
+	@go run ./internal/migrationlint/cmd
 
 .PHONY: check
 check: lint test ## Lint and test
@@ -60,9 +61,17 @@ bench: need-go ## Run the benchmarks
 fuzz: need-go ## Run each fuzz test for FUZZTIME (10s)
 	@internal/tools/fuzz $(FUZZTIME)
 
+.PHONY: alert-drill
+alert-drill: need-go ## See the alerts fire and clear: the program, a real Prometheus, and faults (seven minutes)
+	go test -tags drill -run '^TestAlertDrill$$' -v -count=1 -timeout 30m $(ARGS) ./cmd/profile-api
+
 .PHONY: build
 build: need-go ## Build bin/profile-api, the production program
 	CGO_ENABLED=0 $(GOBUILD) -ldflags '$(LDFLAGS)' -o bin/profile-api ./cmd/profile-api
+
+.PHONY: build-waf
+build-waf: need-go ## Build bin/waf, the firewall that may stand in front of the API
+	CGO_ENABLED=0 $(GOBUILD) -ldflags '$(LDFLAGS)' -o bin/waf ./cmd/waf
 
 .PHONY: env
 env: ## Write .env and secrets/ for docker compose, with random keys (FORCE=1 to write again)
@@ -79,6 +88,24 @@ compose-down: ## Stop the containers; the data stays
 .PHONY: compose-smoke
 compose-smoke: ## Try the containers for real, apart from your own: build, start, call, tear down
 	@deploy/compose/smoke
+
+.PHONY: backup-drill
+backup-drill: need-go ## Rehearse the loss of the database: backups, destruction, restore to a moment, comparison
+	@mkdir -p bin && $(GOBUILD) -o bin/backup-drill ./internal/drill/backup
+	@exec bin/backup-drill $(ARGS)
+
+.PHONY: rollout-drill
+rollout-drill: need-go ## Rehearse releases behind HAProxy: a good one, bad canaries, a crash (two minutes here)
+	@go run ./internal/drill/rollout
+
+.PHONY: load
+load: need-go ## Run the load tests: PROFILE=smoke|100|1000|spike|soak|all, DURATION=45s, REPLICAS=1; reports in bin/load
+	@$(GOBUILD) -o bin/load-drill ./internal/drill/load
+	@exec bin/load-drill -profile '$(or $(PROFILE),smoke)' -duration '$(DURATION)' -replicas '$(or $(REPLICAS),1)'
+
+.PHONY: security
+security: need-go ## Look for faults and leaked secrets: gosec, gitleaks, govulncheck, modules, SBOM, image
+	@internal/tools/security $(ARGS)
 
 .PHONY: clean
 clean: ## Remove what was built (not the data of make run, nor .env)

@@ -84,6 +84,10 @@ func TestEveryVariableIsReadFromTheEnvironment(t *testing.T) {
 		"DISK_PATH": "/data", "DISK_MIN_FREE_PERCENT": "12", "LOG_LEVEL": "warn", "LOG_FORMAT": "text", "DOCS_ENABLED": "false",
 		"SECURITY_CONTACT": "https://acme.dev/report", "EVENTS_WEBHOOK_URLS": "https://a.dev/hook?token=x, http://b.dev", "EVENTS_WEBHOOK_SECRET": "whsec_AAECAw==",
 		"EVENTS_STREAM": "profiles:events", "EVENTS_STREAM_MAXLEN": "11", "RECONCILE_INTERVAL": "0s", "RECONCILE_MAX_ERASE_PERCENT": "3",
+		"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c:4318/t", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+		"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf", "OTEL_EXPORTER_OTLP_HEADERS": "a=b", "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "a=c",
+		"OTEL_TRACES_EXPORTER": "otlp", "OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.5", "OTEL_SERVICE_NAME": "p",
+		"OTEL_RESOURCE_ATTRIBUTES": "a=b", "OTEL_SDK_DISABLED": "true",
 	}
 	for _, entry := range Reference() {
 		if _, ok := given[entry.Variable]; !ok {

@@ -64,6 +64,6 @@ func settingsTable() string {
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", name, value, strings.ReplaceAll(e.Rule, "|", "\\|"))
 	}
-	b.WriteString("\n🔒 marks secrets: masked everywhere, and read from `NAME_FILE` too. The variables that begin with `OTEL_` are OpenTelemetry's own.\n")
+	b.WriteString("\n🔒 marks secrets: masked everywhere, and read from `NAME_FILE` too. The variables that begin with `OTEL_` are OpenTelemetry's own; those of them that are not listed do nothing.\n")
 	return b.String()
 }

@@ -22,7 +22,8 @@ func TestSecretFiles(t *testing.T) {
 			continue
 		}
 		full := with(production(), "CLERK_JWT_KEY", rsaPEM(t, 2048), "CLERK_WEBHOOK_SECRET", "whsec_AAEC,whsec_BAUG", "SECRET_KEY_FALLBACKS", otherKey,
-			"EVENTS_WEBHOOK_URLS", "https://a.dev/hook", "EVENTS_WEBHOOK_SECRET", "whsec_AAEC")
+			"EVENTS_WEBHOOK_URLS", "https://a.dev/hook", "EVENTS_WEBHOOK_SECRET", "whsec_AAEC",
+			"OTEL_EXPORTER_OTLP_HEADERS", "a=b", "OTEL_EXPORTER_OTLP_TRACES_HEADERS", "a=b")
 		path := writeFile(t, "value", full[entry.Variable]+"\n")
 		s := mustLoad(t, with(without(full, entry.Variable), entry.Variable+"_FILE", path))
 		if s.origins[entry.Variable].Source != SourceSecretFile {

@@ -57,7 +57,7 @@ type Settings struct {
 	ClerkJWTKey            string   `env:"CLERK_JWT_KEY" secret:"true" rule:"a PEM public key, RSA with at least 2048 bits; line breaks may be written as \\n"`
 	ClerkAPIURL            string   `env:"CLERK_API_URL" default:"https://api.clerk.com/v1" rule:"the absolute URL of Clerk's Backend API, ending in /v1; https in production unless the host is loopback"`
 	ClerkWebhookSecret     []Secret `env:"CLERK_WEBHOOK_SECRET" secret:"true" rule:"comma-separated, each whsec_ and base64; without it the webhook route answers 404"`
-	ClerkRoleClaim         string   `env:"CLERK_ROLE_CLAIM" default:"metadata.role" rule:"dotted path of the session claim that holds the role; letters, digits, _ and - between the dots"`
+	ClerkRoleClaim         string   `env:"CLERK_ROLE_CLAIM" default:"metadata.role" rule:"dotted path of the session claim that holds the role; letters, digits, _ and - between the dots, and nothing below unsafe_metadata"`
 
 	DatabaseURL                Secret        `env:"DATABASE_URL" need:"always" secret:"true" rule:"postgres:// or postgresql:// with a host; in production sslmode=require, verify-ca or verify-full unless every host is loopback or a socket"`
 	DBMaxOpenConns             int           `env:"DB_MAX_OPEN_CONNS" default:"25" min:"1" max:"10000" rule:"connections of one replica"`
@@ -97,6 +97,19 @@ type Settings struct {
 
 	ReconcileInterval        time.Duration `env:"RECONCILE_INTERVAL" default:"6h" min:"0s" max:"720h" rule:"time between two walks of the periodic job through Clerk's users; at least 1m, or 0s for no such job"`
 	ReconcileMaxErasePercent int           `env:"RECONCILE_MAX_ERASE_PERCENT" default:"20" min:"0" max:"100" rule:"of the profiles from before such a walk, the largest share that it erases because their people are gone at Clerk; beyond it (and beyond ten people or a third, whichever is less) nobody without --force"`
+
+	OTelExporterOTLPEndpoint       string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" rule:"http or https URL of an OpenTelemetry collector, such as http://collector:4318; /v1/traces is added; without an endpoint there is no tracing"`
+	OTelExporterOTLPTracesEndpoint string `env:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" rule:"the whole URL for traces, which wins over OTEL_EXPORTER_OTLP_ENDPOINT"`
+	OTelExporterOTLPProtocol       string `env:"OTEL_EXPORTER_OTLP_PROTOCOL" shown:"http/protobuf" rule:"http/protobuf"`
+	OTelExporterOTLPTracesProtocol string `env:"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL" shown:"that of OTEL_EXPORTER_OTLP_PROTOCOL" rule:"http/protobuf"`
+	OTelExporterOTLPHeaders        Secret `env:"OTEL_EXPORTER_OTLP_HEADERS" secret:"true" rule:"headers for the collector, as name=value pairs, comma-separated, values percent-encoded"`
+	OTelExporterOTLPTracesHeaders  Secret `env:"OTEL_EXPORTER_OTLP_TRACES_HEADERS" secret:"true" rule:"the same for traces alone, in place of OTEL_EXPORTER_OTLP_HEADERS"`
+	OTelTracesExporter             string `env:"OTEL_TRACES_EXPORTER" shown:"otlp" rule:"otlp, or none for no tracing"`
+	OTelTracesSampler              string `env:"OTEL_TRACES_SAMPLER" shown:"parentbased_always_on" rule:"always_on, always_off, traceidratio, parentbased_always_on, parentbased_always_off or parentbased_traceidratio"`
+	OTelTracesSamplerArg           string `env:"OTEL_TRACES_SAMPLER_ARG" shown:"1" rule:"the share of traces that the ratio samplers take, 0 to 1"`
+	OTelServiceName                string `env:"OTEL_SERVICE_NAME" shown:"profile-api" rule:"service.name of every span"`
+	OTelResourceAttributes         string `env:"OTEL_RESOURCE_ATTRIBUTES" rule:"more attributes of every span, as key=value pairs, comma-separated, values percent-encoded"`
+	OTelSDKDisabled                bool   `env:"OTEL_SDK_DISABLED" default:"false" rule:"true or false; true is no tracing"`
 
 	DiskPath           string     `env:"DISK_PATH" default:"/" rule:"absolute path on the disk that /health watches"`
 	DiskMinFreePercent int        `env:"DISK_MIN_FREE_PERCENT" default:"10" min:"0" max:"100" rule:"/health is unhealthy below it and degraded below twice it"`

@@ -36,6 +36,7 @@ func check(s *Settings, unread Faults) Faults {
 	c.events()
 	c.network()
 	c.rates()
+	c.otel()
 	return c.faults
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -30,6 +31,9 @@ func (c *checker) clerk() {
 	}
 	if len(c.s.ClerkRoleClaim) > 200 || !rolePath.MatchString(c.s.ClerkRoleClaim) {
 		c.fault("CLERK_ROLE_CLAIM", "must be names of letters, digits, _ and - joined by dots, such as metadata.role%s", echo(c.s.ClerkRoleClaim))
+	} else if slices.Contains(strings.Split(c.s.ClerkRoleClaim, "."), "unsafe_metadata") {
+		// Clerk lets the browser write it, so that anybody could call themselves an admin.
+		c.fault("CLERK_ROLE_CLAIM", "must not lead into unsafe_metadata, which people write themselves; use public_metadata%s", echo(c.s.ClerkRoleClaim))
 	}
 }
 

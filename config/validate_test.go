@@ -188,8 +188,8 @@ func TestClerkRules(t *testing.T) {
 			"https://a/v1#", "https://u:p@a/v1", "file:///v1", "http://127.0.0.1.evil.dev/v1", "http://localhost.evil.dev/v1", "https://a:b/v1"),
 		good("CLERK_WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_AAEC, whsec_BAUG"),
 		bad("CLERK_WEBHOOK_SECRET", "MfKQ9r8GKYqrTwjUPD8I", "whsec_", "whsec_MfKQ9*", "whsec_AAECAw", "whsec_AAEC,hunter2hunter2", "whsec_AAEC,,whsec_BAUG"),
-		good("CLERK_ROLE_CLAIM", "role", "metadata.role", "a.b-c.d_e"),
-		bad("CLERK_ROLE_CLAIM", ".", "a.", ".a", "a..b", "a b", "a[0]", "$.role", strings.Repeat("a", 201)),
+		good("CLERK_ROLE_CLAIM", "role", "metadata.role", "a.b-c.d_e", "unsafe_metadata_not.role"),
+		bad("CLERK_ROLE_CLAIM", ".", "a.", ".a", "a..b", "a b", "a[0]", "$.role", strings.Repeat("a", 201), "unsafe_metadata.role", "user.unsafe_metadata.role"),
 	)
 }
 

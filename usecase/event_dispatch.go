@@ -148,7 +148,7 @@ func pauseAfter(tries int) time.Duration {
 		d *= 2
 	}
 	d = min(d, longestPause)
-	return d - rand.N(d/5+1) //nolint:gosec // jitter
+	return d - rand.N(d/5+1) // #nosec G404 -- jitter
 }
 
 // wishOf is how long the sink wants to be left alone; zero when it asked for nothing.

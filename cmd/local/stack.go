@@ -75,7 +75,7 @@ func runStack(ctx context.Context) (err error) {
 	ready, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go announce(ready, banner{API: "http://" + httpAddr, Ops: "http://" + opsAddr, Clerk: running.URL(), Server: clerk})
-	err = service.Run(ctx, settings, service.NewLogger(os.Stderr, settings))
+	err = service.Run(ctx, settings, service.Build{Version: "dev", Commit: "local"}, service.NewLogger(os.Stderr, settings))
 	progress("stopping")
 	return err
 }
@@ -130,6 +130,9 @@ func localSettings(st state, clerk *clerkstandin.Server, clerkAPI, databaseURL, 
 	}
 	for _, kv := range os.Environ() {
 		name, _, _ := strings.Cut(kv, "=")
+		if strings.HasPrefix(name, "OTEL_") { // a collector on this machine, say
+			environ = append(environ, kv)
+		}
 		switch name {
 		case "LOG_LEVEL", "LOG_FORMAT", "RATE_LIMIT_USER", "RATE_LIMIT_IP", "RATE_LIMIT_GLOBAL", "REQUEST_TIMEOUT", "CORS_ALLOWED_ORIGINS",
 			"EVENTS_WEBHOOK_URLS", "EVENTS_WEBHOOK_SECRET", "EVENTS_STREAM":

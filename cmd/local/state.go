@@ -53,7 +53,7 @@ func (s state) standin(opts clerkstandin.Options) (*clerkstandin.Server, error) 
 // would be an insecure default that somebody copies.
 func (s state) secretKey() (string, error) {
 	path := filepath.Join(s.dir, "secret-key")
-	b, err := os.ReadFile(path) //nolint:gosec // the user's own directory
+	b, err := os.ReadFile(path) // #nosec G304 -- the user's own directory
 	if err == nil {
 		return strings.TrimSpace(string(b)), nil
 	}

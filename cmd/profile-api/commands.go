@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"runtime"
+	"syscall"
 	"time"
 
 	"github.com/profile-api/profile-api/cmd/internal/service"
@@ -21,7 +24,28 @@ func serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return service.Run(ctx, s, service.NewLogger(os.Stdout, s))
+	log := service.NewLogger(os.Stdout, s)
+	defer ignoreHangups(ctx, log)()
+	return service.Run(ctx, s, service.Build{Version: version, Commit: commit}, log)
+}
+
+// ignoreHangups keeps SIGHUP, by which some servers read their settings anew,
+// from ending this one without a drain, and says what to do instead.
+func ignoreHangups(ctx context.Context, log *slog.Logger) (stop func()) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-hangups:
+				log.LogAttrs(ctx, slog.LevelWarn, "SIGHUP does not reload the settings: restart the replicas one after the other")
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() { signal.Stop(hangups); close(done) }
 }
 
 func migrate(ctx context.Context, out io.Writer, direction string) (err error) {

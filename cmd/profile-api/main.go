@@ -31,6 +31,8 @@ const usage = `profile-api: user profiles behind Clerk sign-in
                                        --dry-run changes nothing, --force erases however many have vanished;
                                        run again it goes on where it broke off; exit 0 when all are in step
   profile-api config [--json]          show each setting with its source, secrets masked; exit 1 on a fault
+  profile-api doctor [--json]          check the deployment: settings, database, Valkey, Clerk, clocks, backlog, disk;
+                                       pass, warn or fail with the remedy; exit 1 when a check fails
   profile-api healthcheck              ask the local server's /health/live; exit 0 when it lives
   profile-api version                  version, commit and Go version
 
@@ -72,6 +74,8 @@ func run(ctx context.Context, args []string) error {
 		return reconcile(ctx, os.Stdout, rest)
 	case command == "config":
 		return showConfig(os.Stdout, rest)
+	case command == "doctor":
+		return diagnose(ctx, os.Stdout, rest)
 	case command == "healthcheck" && len(rest) == 0:
 		return healthcheck(ctx)
 	case command == "version" && len(rest) == 0:

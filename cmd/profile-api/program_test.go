@@ -31,6 +31,12 @@ func start(t *testing.T, env settings) *program {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return startFrom(t, path, env)
+}
+
+// startFrom is start of another build of the program.
+func startFrom(t *testing.T, path string, env settings) *program {
+	t.Helper()
 	p := &program{cmd: exec.Command(path, "serve"), done: make(chan struct{})}
 	p.cmd.Env = env.environ()
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr

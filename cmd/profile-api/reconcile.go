@@ -55,7 +55,7 @@ func reconcile(ctx context.Context, out io.Writer, args []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	users, err := service.NewClerkUsers(s)
+	users, err := service.NewClerkUsers(s, nil)
 	if err != nil {
 		return err
 	}

@@ -192,3 +192,19 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 		t.Errorf("it ended with status %d", p.status())
 	}
 }
+
+// Some servers read their settings anew on SIGHUP; whoever expects that of this one is told better, and loses no request by it.
+func TestSIGHUPEndsNothing(t *testing.T) {
+	parallel(t)
+	s := newStack(t)
+	p := s.replica(t)
+	p.signal(t, syscall.SIGHUP)
+	eventually(t, "the log says what SIGHUP does not do", func() bool {
+		_, ok := p.line("SIGHUP does not reload the settings: restart the replicas one after the other")
+		return ok
+	})
+	token, _ := s.person(t)
+	if r := p.get(t, "/v1/profiles/me", token); r.status != http.StatusOK {
+		t.Errorf("after SIGHUP, me is %d", r.status)
+	}
+}

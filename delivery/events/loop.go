@@ -44,7 +44,7 @@ func (l *loop) run(ctx context.Context) {
 		select {
 		case <-l.ctx.Done():
 		case <-l.arrived:
-		case <-time.After(l.deps.Poll - rand.N(l.deps.Poll/4)): //nolint:gosec // replicas must not ask in step
+		case <-time.After(l.deps.Poll - rand.N(l.deps.Poll/4)): // #nosec G404 -- replicas must not ask in step
 		}
 	}
 	l.under.Wait()
@@ -115,7 +115,7 @@ func (l *loop) guarded(ctx context.Context, e domain.PendingEvent) (result useca
 	defer func() {
 		if r := recover(); r != nil {
 			l.deps.Log.LogAttrs(ctx, slog.LevelError, "panic", slog.String("event_id", e.EventID), slog.String("sink", l.sink.Label),
-				slog.String("cause", fmt.Sprintf("%T", r)), slog.String("stack", string(debug.Stack())))
+				slog.String("cause", fmt.Sprintf("%T", r)), slog.String("stack", string(debug.Stack())), domain.FaultAttr(domain.NewPanic(r)))
 			result, err = usecase.EventResult{Reason: "The delivery panicked; the stack is in the log."}, errPanicked
 		}
 	}()

@@ -32,7 +32,7 @@ func (b Backoff) after(failures int) time.Duration {
 		d *= 2
 	}
 	d = min(d, b.Last)
-	return d - rand.N(d/5+1) //nolint:gosec // jitter
+	return d - rand.N(d/5+1) // #nosec G404 -- jitter
 }
 
 // retryPolicy tells River when a job that failed is run again.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/profile-api/profile-api/domain"
 	"github.com/profile-api/profile-api/usecase"
@@ -49,9 +50,18 @@ func (w *worker[A]) Work(ctx context.Context, job *river.Job[A]) error {
 	v := w.noted(ctx, job, w.judge(ctx, job.JobRow, err))
 	took := w.clock.Now().Sub(begun)
 	w.metrics.observe(job.Kind, v.outcome, took)
-	w.log.LogAttrs(ctx, v.level, "job", slog.String("kind", job.Kind), slog.Int64("job_id", job.ID), slog.Int("attempt", job.Attempt),
+	attrs := []slog.Attr{
+		slog.String("kind", job.Kind), slog.Int64("job_id", job.ID), slog.Int("attempt", job.Attempt),
 		slog.String("outcome", string(v.outcome)), slog.Float64("duration", took.Seconds()), slog.Float64("again_in", v.after.Seconds()),
-		slog.String("reason", v.reason))
+		slog.String("reason", v.reason),
+	}
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() { // tracing is on
+		attrs = append(attrs, slog.String("trace_id", span.TraceID().String()))
+	}
+	if v.outcome == discarded && !errors.Is(err, errPanicked) { // a panic has told already
+		attrs = append(attrs, domain.FaultAttr(err))
+	}
+	w.log.LogAttrs(ctx, v.level, "job", attrs...)
 	return v.answer
 }
 
@@ -77,7 +87,7 @@ func (w *worker[A]) guarded(ctx context.Context, job *river.Job[A]) (err error) 
 	defer func() {
 		if r := recover(); r != nil {
 			w.log.LogAttrs(ctx, slog.LevelError, "panic", slog.String("kind", job.Kind), slog.Int64("job_id", job.ID),
-				slog.String("cause", fmt.Sprintf("%T", r)), slog.String("stack", string(debug.Stack())))
+				slog.String("cause", fmt.Sprintf("%T", r)), slog.String("stack", string(debug.Stack())), domain.FaultAttr(domain.NewPanic(r)))
 			err = errPanicked
 		}
 	}()

@@ -97,6 +97,13 @@ func TestWorkJudges(t *testing.T) {
 			if !strings.Contains(log.String(), "outcome="+string(c.outcome)) || strings.Contains(log.String(), secret) {
 				t.Errorf("the log says %s", log.String())
 			}
+			faults := 0 // what a job gives up on is told of, and each panic, once
+			if c.panics || c.outcome == discarded {
+				faults = 1
+			}
+			if n := strings.Count(log.String(), "fault="); n != faults {
+				t.Errorf("%d records carry a fault, want %d: %s", n, faults, log.String())
+			}
 			if !inSeconds.MatchString(log.String()) {
 				t.Errorf("the log's times are no seconds: %s", log.String())
 			}

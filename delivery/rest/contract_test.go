@@ -278,7 +278,7 @@ func wholeDocumentSeen() error {
 	}
 	list := theDocument().unseen()
 	if len(list) == 0 {
-		return nil
+		return firewallListSeen()
 	}
 	var b bytes.Buffer
 	for _, line := range list {

@@ -44,9 +44,11 @@ func (w *world) do(t *testing.T, method, path string, body any, changes ...with)
 	for _, c := range changes {
 		c(r)
 	}
+	past := pastTheFirewall(r, body)
 	rec := httptest.NewRecorder()
 	w.api.ServeHTTP(rec, r)
 	got := reply{rec.Code, rec.Result().Header, rec.Body.String()}
+	past.check(t)
 	got.checkAlways(t, method, r.URL.EscapedPath())
 	theDocument().check(t, r, body, got)
 	return got

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/profile-api/profile-api/delivery/rest/middleware"
 	"github.com/profile-api/profile-api/domain"
@@ -31,6 +32,7 @@ type Deps struct {
 	Hashes      domain.Pseudonymizer
 	Metrics     *middleware.Metrics
 	Log         *slog.Logger
+	Tracer      trace.Tracer // nil: no spans
 
 	WebhookSecrets       domain.WebhookSecrets // none: there is no route for Clerk's webhooks
 	RequireHTTPS         bool                  // refuse what a trusted proxy calls http
@@ -86,7 +88,7 @@ func chain(d Deps, table middleware.Routes) []layer {
 		{"client", middleware.Client(d.TrustedProxies)},
 		// First of all, so that every answer and every log line has the id.
 		{"request-id", middleware.RequestID()},
-		{"trace", middleware.Trace()},
+		{"trace", middleware.Trace(d.Tracer)},
 		// Outside of recover, so that a panic is logged and counted as the 500 it becomes.
 		{"observe", middleware.Observe(d.Log, d.Metrics, d.Hashes, d.Clock)},
 		{"recover", middleware.Recover(d.Log)},

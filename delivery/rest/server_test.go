@@ -185,6 +185,9 @@ func TestPanicsAreOrdinaryAnswers(t *testing.T) {
 		if len(access) != 1 || access[0]["status"] != 500.0 || access[0]["request_id"] != "panic-id" || access[0]["level"] != "ERROR" {
 			t.Errorf("%s: access log %v", path, access)
 		}
+		if fault, _ := access[0]["fault"].(string); !strings.HasPrefix(fault, "panic: ") || strings.Count(w.log.String(), `"fault":`) != 1 {
+			t.Errorf("%s: not one record carries the fault: %s", path, w.log.String())
+		}
 		if len(panics) != 1 || panics[0]["request_id"] != "panic-id" || !strings.Contains(panics[0]["stack"].(string), "server_test.go") {
 			t.Errorf("%s: panic log %v", path, panics)
 		}

@@ -21,7 +21,7 @@ import (
 // Defaults of [Options].
 const (
 	DefaultHost            = "standin.clerk.accounts.dev"
-	DefaultSecretKey       = "sk_test_c3RhbmQtaW4tZm9yLWNsZXJrLWxvY2Fs" //nolint:gosec // opens nothing but this stand-in
+	DefaultSecretKey       = "sk_test_c3RhbmQtaW4tZm9yLWNsZXJrLWxvY2Fs" // #nosec G101 -- opens nothing but this stand-in
 	DefaultAPIBaseURL      = "http://127.0.0.1:8080"
 	DefaultAuthorizedParty = "http://127.0.0.1:8080"
 	DefaultLifetime        = time.Hour
@@ -51,13 +51,14 @@ type Options struct {
 
 // Server is the stand-in. It is an http.Handler and safe for concurrent use.
 type Server struct {
-	opts   Options
-	mux    *http.ServeMux
-	keys   keyring
-	people directory
-	faults faultBox
-	pages  pages
-	limit  rateLimit
+	opts    Options
+	mux     *http.ServeMux
+	keys    keyring
+	secrets secretKeys
+	people  directory
+	faults  faultBox
+	pages   pages
+	limit   rateLimit
 
 	counts struct {
 		sync.Mutex
@@ -76,6 +77,7 @@ func New(opts Options) (*Server, error) {
 		opts.Key = key
 	}
 	s := &Server{opts: opts}
+	s.secrets.set(opts.SecretKey)
 	s.counts.byRoute = map[string]int{}
 	s.keys.add(opts.Key)
 	s.people.fill(opts.People)
@@ -111,7 +113,7 @@ func or(value, fallback string) string {
 // Issuer is the claim iss of minted tokens.
 func (s *Server) Issuer() string { return s.opts.Issuer }
 
-// SecretKey is what the Backend API asks for.
+// SecretKey is what the Backend API asked for at first; SetSecretKeys changes it.
 func (s *Server) SecretKey() string { return s.opts.SecretKey }
 
 // PublishableKey is the pk_test_ key of the stand-in's host.
@@ -139,6 +141,7 @@ func (s *Server) routes() *http.ServeMux {
 	mux.HandleFunc("GET /v1/users/count", s.counted("users", s.faulty(s.limited(s.backendAPI(s.countUsers)))))
 	mux.HandleFunc("GET /v1/users/{id}", s.counted("users", s.faulty(s.limited(s.backendAPI(s.getUser)))))
 	mux.HandleFunc("DELETE /v1/users/{id}", s.counted("users", s.faulty(s.limited(s.backendAPI(s.deleteUser)))))
+	mux.HandleFunc("GET /v1/domains", s.counted("domains", s.faulty(s.backendAPI(s.listDomains))))
 	mux.HandleFunc("GET /token", s.counted("token", ownMachineOnly(s.serveToken)))
 	mux.HandleFunc("GET /{$}", s.counted("page", ownMachineOnly(s.servePage)))
 	return mux
@@ -147,6 +150,7 @@ func (s *Server) routes() *http.ServeMux {
 // ServeHTTP answers a request; no response ever carries a CORS header.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
+	h.Set("Date", s.opts.Clock.Now().UTC().Format(http.TimeFormat)) // its clock may be wrong, too
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")

@@ -1,7 +1,6 @@
 package clerkstandin
 
 import (
-	"crypto/subtle"
 	"net/http"
 	"slices"
 	"strconv"
@@ -18,7 +17,7 @@ const (
 func (s *Server) backendAPI(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		got, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if !ok || subtle.ConstantTimeCompare([]byte(got), []byte(s.opts.SecretKey)) != 1 {
+		if !ok || !s.secrets.valid(got) {
 			apiError(w, http.StatusUnauthorized, "clerk_key_invalid", "The provided Clerk Secret Key is invalid.")
 			return
 		}
@@ -64,6 +63,13 @@ func (s *Server) listUsers(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) countUsers(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]any{"object": "total_count", "total_count": len(s.matching(r))})
+}
+
+// listDomains tells the one domain of the instance, and by it who issues its tokens.
+func (s *Server) listDomains(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, map[string]any{"total_count": 1, "data": []any{map[string]any{
+		"object": "domain", "id": "dmn_standin", "name": s.opts.Host, "is_satellite": false, "frontend_api_url": s.opts.Issuer,
+	}}})
 }
 
 // matching applies the filters user_id, username and email_address, each of

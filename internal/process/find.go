@@ -41,7 +41,7 @@ func Executable(path string) bool {
 func FreePort() (int, error) {
 	const lowest, ports, tries = 15_000, 17_000, 100
 	for range tries {
-		if port := lowest + rand.IntN(ports); PortFree(port) { //nolint:gosec // spreads callers, guards nothing
+		if port := lowest + rand.IntN(ports); PortFree(port) { // #nosec G404 -- spreads callers, guards nothing
 			return port, nil
 		}
 	}

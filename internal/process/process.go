@@ -25,6 +25,7 @@ type Spec struct {
 	Dir     string   // working directory; the account must be able to enter it
 	Account *Account // who it runs as; nil means the current user
 	Output  *os.File // where its standard output and error go; nil discards them
+	Env     []string // NAME=value beside [Environment], which is all that it sees of ours
 	// Orphan is the signal that the kernel sends to the program when this process dies, however it dies. Linux only: elsewhere a
 	// parent that is killed with SIGKILL leaves its servers running.
 	Orphan syscall.Signal
@@ -46,7 +47,7 @@ func Start(spec Spec) (*Process, error) {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		cmd := exec.Command(spec.Path, spec.Args...) // #nosec G204 -- launching a program found on the machine is this package's purpose
-		cmd.Dir, cmd.Env = spec.Dir, Environment()
+		cmd.Dir, cmd.Env = spec.Dir, append(Environment(), spec.Env...)
 		cmd.SysProcAttr = attributes(spec.Account, spec.Orphan)
 		if spec.Output != nil {
 			cmd.Stdout, cmd.Stderr = spec.Output, spec.Output

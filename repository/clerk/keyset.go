@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // The ages and intervals of the key set (contract §5).
@@ -40,6 +42,7 @@ type KeySetOptions struct {
 	HTTPClient *http.Client // nil is a plain one; redirects are never followed
 	Clock      Clock        // required
 	Logger     *slog.Logger // required
+	Spans      trace.Tracer // makes a span of each fetch; nil: none
 }
 
 // KeySet holds the keys that session tokens are signed with. Reading is one
@@ -86,7 +89,7 @@ func NewKeySet(opts KeySetOptions) (*KeySet, error) {
 	if opts.SecretKey == "" {
 		return nil, errors.New("clerk key set: a secret key is required")
 	}
-	k.source = newFetcher(opts.APIURL, opts.SecretKey, opts.HTTPClient)
+	k.source = newFetcher(opts.APIURL, opts.SecretKey, traced(opts.HTTPClient, opts.Spans))
 	return k, nil
 }
 
@@ -141,7 +144,7 @@ func backoff(first, last time.Duration, failures int) time.Duration {
 	if n := failures - 1; n < 16 {
 		d = min(last, first<<n)
 	}
-	return d - rand.N(d/10) //nolint:gosec // spreads load, guards nothing
+	return d - rand.N(d/10) // #nosec G404 -- spreads load, guards nothing
 }
 
 // refresh starts a fetch, or joins the one under way, and returns what is closed at its end.
@@ -231,13 +234,12 @@ func (k *KeySet) find(ctx context.Context, kid string) (*publicKey, error) {
 	if k.static != nil {
 		return k.static, nil
 	}
-	key, err := k.lookUp(kid)
-	if err == nil {
+	if key, err := k.lookUp(kid); err == nil {
 		return key, nil
 	}
 	done := k.askForToken(ctx)
 	if done == nil {
-		return nil, err
+		return k.lookUp(kid) // once more: a fetch may have ended since
 	}
 	timer := time.NewTimer(waitForFetch)
 	defer timer.Stop()

@@ -30,6 +30,15 @@ const (
 	OutcomeUnavailable     Outcome = "unavailable"      // no key set to judge by
 )
 
+// Outcomes lists them all, so that a counter of each can begin at zero.
+func Outcomes() []string {
+	return []string{
+		string(OutcomeOK), string(OutcomeMalformed), string(OutcomeAlgorithm), string(OutcomeType), string(OutcomeCategory), string(OutcomeUnknownKey),
+		string(OutcomeSignature), string(OutcomeExpired), string(OutcomeNotYetValid), string(OutcomeIssuer), string(OutcomeAuthorizedParty),
+		string(OutcomeAudience), string(OutcomeClaims), string(OutcomePending), string(OutcomeUnavailable),
+	}
+}
+
 // unavailableRetry is what clients are told to wait: the key set is asked for
 // at least this often while there is none.
 const unavailableRetry = 5 * time.Second

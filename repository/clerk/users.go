@@ -10,6 +10,7 @@ import (
 
 	clerksdk "github.com/clerk/clerk-sdk-go/v2"
 	"github.com/clerk/clerk-sdk-go/v2/user"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/profile-api/profile-api/domain"
 )
@@ -30,6 +31,7 @@ type UsersOptions struct {
 	HTTPClient *http.Client  // nil is a plain one; redirects are never followed
 	Timeout    time.Duration // of one call; 10 s
 	Clock      Clock         // required
+	Spans      trace.Tracer  // makes a span of each call; nil: none
 }
 
 // Users asks Clerk's Backend API about users. The API's paths hold Clerk ids,
@@ -62,8 +64,8 @@ func NewUsers(opts UsersOptions) (*Users, error) {
 // backend takes answers of so many bytes at most.
 func (o UsersOptions) backend(most int) clerksdk.BackendConfig {
 	guarded := http.Client{}
-	if o.HTTPClient != nil {
-		guarded = *o.HTTPClient
+	if client := traced(o.HTTPClient, o.Spans); client != nil {
+		guarded = *client
 	}
 	guarded.Transport = judgedAnswers{next: guarded.Transport, most: most}
 	key := o.SecretKey

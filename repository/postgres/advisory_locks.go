@@ -17,5 +17,5 @@ const (
 // without need; orders must therefore be kept by key, not by value.
 func lockKey(value string) int32 {
 	sum := sha256.Sum256([]byte(value))
-	return int32(binary.BigEndian.Uint32(sum[:4])) //nolint:gosec // any 32 bits will do
+	return int32(binary.BigEndian.Uint32(sum[:4])) // #nosec G115 -- any 32 bits will do
 }

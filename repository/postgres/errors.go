@@ -46,6 +46,9 @@ func translate(ctx context.Context, err error) error {
 	case lostConnection(err): // before PgError: a refused connection holds one
 		return domain.UnavailableError(err, retryAfter)
 	case errors.As(err, &pg):
+		if mayQuote(pg) {
+			err = unquoted{pg, err}
+		}
 		return translateState(pg, err)
 	case errors.Is(err, context.Canceled):
 		return err

@@ -37,7 +37,7 @@ func (s *Idempotency) TryLock(ctx context.Context, keyHashes []string) (bool, er
 // never meet by chance, and so nobody is refused for a stranger's request.
 func wideLockKey(value string) int64 {
 	sum := sha256.Sum256([]byte(value))
-	return int64(binary.BigEndian.Uint64(sum[:8])) //nolint:gosec // any 64 bits will do
+	return int64(binary.BigEndian.Uint64(sum[:8])) // #nosec G115 -- any 64 bits will do
 }
 
 // Find gives the record that has not expired at that moment, the latest if a

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"go.opentelemetry.io/otel/trace"
 )
 
 const (
@@ -55,7 +56,7 @@ type JobRunner struct {
 // NewJobRunner makes a runner, which does nothing before Run. The error is a
 // fault of ours: workers that River does not take.
 func NewJobRunner(ctx context.Context, db *DB, opts JobRunnerOptions) (*JobRunner, error) {
-	client, err := river.NewClient(riverpgxv5.New(db.pool), riverConfig(opts, jobWorkers(db.opts.MaxOpen)))
+	client, err := river.NewClient(riverpgxv5.New(db.pool), riverConfig(opts, jobWorkers(db.opts.MaxOpen), db.opts.Spans))
 	if err != nil {
 		return nil, fmt.Errorf("make the job runner: %w", err)
 	}
@@ -151,12 +152,13 @@ func (r *JobRunner) schemaIsCurrent(ctx context.Context) bool {
 // jobWorkers leaves most of the pool to requests.
 func jobWorkers(connections int) int { return min(maxJobWorkers, max(1, connections/4)) }
 
-func riverConfig(opts JobRunnerOptions, workers int) *river.Config {
+func riverConfig(opts JobRunnerOptions, workers int, tracer trace.Tracer) *river.Config {
 	return &river.Config{
 		Workers:      opts.Workers,
 		PeriodicJobs: opts.Periodic,
 		RetryPolicy:  opts.RetryPolicy,
 		Logger:       newRiverLog(opts.Logger),
+		Middleware:   jobSpans(tracer),
 		Queues:       map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: workers}},
 		// No connection is set apart for LISTEN, and it works through PgBouncer.
 		PollOnly:             true,

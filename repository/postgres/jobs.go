@@ -92,6 +92,7 @@ func (q *JobQueue) insert(ctx context.Context, args river.JobArgs, opts *river.I
 	if !ok {
 		return errNoTransaction
 	}
+	opts.Metadata = metadataOf(ctx)
 	_, err := q.client.InsertTx(ctx, sqlTx, args, opts)
 	return translate(ctx, err)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // ApplicationName is how our connections show in pg_stat_activity.
@@ -35,6 +36,7 @@ type Options struct {
 
 	Logger *slog.Logger    // nil: silent
 	Tracer pgx.QueryTracer // sees every statement; nil: none
+	Spans  trace.Tracer    // makes spans of statements and jobs; nil: none
 }
 
 func (o Options) withDefaults() Options {
@@ -57,7 +59,7 @@ func (o Options) poolConfig() (*pgxpool.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the database URL: %w", err) // pgx masks the password
 	}
-	c.MaxConns = int32(min(o.MaxOpen, 1<<20)) //nolint:gosec // bounded
+	c.MaxConns = int32(min(o.MaxOpen, 1<<20)) // #nosec G115 -- bounded
 	c.MinConns, c.MinIdleConns = 0, 0
 	c.MaxConnLifetime = o.ConnMaxLifetime
 	c.MaxConnLifetimeJitter = o.ConnMaxLifetime / 10
@@ -70,7 +72,7 @@ func (o Options) poolConfig() (*pgxpool.Config, error) {
 // tuneConn sets what every connection has, pooled or not.
 func (o Options) tuneConn(c *pgx.ConnConfig) {
 	c.ConnectTimeout = o.ConnectTimeout
-	c.Tracer = o.Tracer
+	c.Tracer = o.queryTracer()
 	c.RuntimeParams["application_name"] = ApplicationName
 	c.RuntimeParams["timezone"] = "UTC"
 	timeouts := map[string]time.Duration{

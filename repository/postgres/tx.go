@@ -58,7 +58,7 @@ func (db *DB) WithinTx(ctx context.Context, fn func(ctx context.Context) error) 
 		db.log.WarnContext(ctx, "transaction is repeated", "sqlstate", state, "repeat", repeat+1)
 		pause := repeatPause << repeat
 		select {
-		case <-time.After(pause/2 + rand.N(pause)): //nolint:gosec // jitter
+		case <-time.After(pause/2 + rand.N(pause)): // #nosec G404 -- jitter
 		case <-ctx.Done():
 			return translate(ctx, errors.Join(ctx.Err(), err))
 		}

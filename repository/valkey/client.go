@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
+	"go.opentelemetry.io/otel/trace"
 )
 
 const (
@@ -42,6 +43,8 @@ type ClientOptions struct {
 	Logger *slog.Logger
 	// PoolSize is the most connections in use at once; 0 means ten per CPU, at least 20.
 	PoolSize int
+	// Spans makes a span of each command that belongs to something traced; nil: none.
+	Spans trace.Tracer
 }
 
 // NewClient makes a client of the server that the URL names:
@@ -82,7 +85,11 @@ func NewClient(rawURL string, opts ClientOptions) (*redis.Client, error) {
 	// CLIENT MAINT_NOTIFICATIONS.
 	o.DisableIdentity = true
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	return redis.NewClient(o), nil
+	client := redis.NewClient(o)
+	if opts.Spans != nil {
+		client.AddHook(spans{opts.Spans})
+	}
+	return client, nil
 }
 
 var errURL = errors.New("valkey: the URL must be redis://, rediss://, valkey:// or valkeys:// with a host, and optionally a port and a database number")

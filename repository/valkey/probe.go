@@ -57,7 +57,7 @@ func (l *Limiter) pause() time.Duration {
 	if !l.Degraded() {
 		d *= presentFactor
 	}
-	return d*3/4 + rand.N(d/2+1) //nolint:gosec // spreads load, guards nothing
+	return d*3/4 + rand.N(d/2+1) // #nosec G404 -- spreads load, guards nothing
 }
 
 // probe does what requests do, both scripts on a key of its own, rather than

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/profile-api/profile-api/config"
 	"github.com/profile-api/profile-api/delivery/jobs"
@@ -17,10 +18,10 @@ import (
 // them, and what each of them does.
 func newJobs(
 	ctx context.Context, s *config.Settings, log *slog.Logger, db *postgres.DB, queue *postgres.JobQueue,
-	migrator *postgres.Migrator, outbox usecase.Purger, registry prometheus.Registerer, stores usecase.ProfilesDeps,
+	migrator *postgres.Migrator, outbox usecase.Purger, registry prometheus.Registerer, stores usecase.ProfilesDeps, tracer trace.Tracer,
 ) (background, error) {
 	clock := systemClock{}
-	users, err := NewClerkUsers(s)
+	users, err := NewClerkUsers(s, tracer)
 	if err != nil {
 		return background{}, err
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 
 	"github.com/profile-api/profile-api/config"
+	"github.com/profile-api/profile-api/domain"
 )
 
 // NewLogger writes one line an event, JSON for machines or text for people.
@@ -31,7 +32,7 @@ func (w wireLog) Write(line []byte) (int, error) {
 	ctx := context.Background()
 	switch {
 	case bytes.HasPrefix(line, []byte("http: panic serving")): // outside of the chain's recover
-		w.log.LogAttrs(ctx, slog.LevelError, "panic outside of the chain")
+		w.log.LogAttrs(ctx, slog.LevelError, "panic outside of the chain", domain.FaultAttr(errUncaughtPanic))
 	case bytes.HasPrefix(line, []byte("http: Accept error")): // file descriptors ran out, most likely
 		w.log.LogAttrs(ctx, slog.LevelError, "connections cannot be accepted")
 	}

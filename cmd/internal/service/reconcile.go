@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/profile-api/profile-api/config"
 	"github.com/profile-api/profile-api/repository/clerk"
@@ -31,9 +32,9 @@ func newReconcile(s *config.Settings, db *postgres.DB, stores usecase.ProfilesDe
 	})
 }
 
-// NewClerkUsers makes what asks Clerk about users.
-func NewClerkUsers(s *config.Settings) (*clerk.Users, error) {
-	return clerk.NewUsers(clerk.UsersOptions{APIURL: s.ClerkAPIURL, SecretKey: s.ClerkSecretKey.Reveal(), Clock: systemClock{}})
+// NewClerkUsers makes what asks Clerk about users; tracer may be nil.
+func NewClerkUsers(s *config.Settings, tracer trace.Tracer) (*clerk.Users, error) {
+	return clerk.NewUsers(clerk.UsersOptions{APIURL: s.ClerkAPIURL, SecretKey: s.ClerkSecretKey.Reveal(), Clock: systemClock{}, Spans: tracer})
 }
 
 var reconcileFinished = prometheus.NewDesc("reconcile_last_finished_timestamp_seconds",

@@ -26,8 +26,11 @@ type drainer interface{ Drain(ctx context.Context) }
 
 // serve answers on both addresses until ctx ends. Then: readiness off, wait for
 // the load balancers to notice, stop accepting, finish what is in flight. The
-// jobs drain at the same time, so that both together take no longer than one.
-func serve(ctx context.Context, s *config.Settings, log *slog.Logger, health *usecase.Health, jobs drainer, api, ops http.Handler) error {
+// jobs drain at the same time, so that both together take no longer than one. What
+// is last drains after all of it.
+func serve(
+	ctx context.Context, s *config.Settings, log *slog.Logger, health *usecase.Health, jobs, last drainer, api, ops http.Handler,
+) error {
 	// Not a map by address: both may be port 0 of one host.
 	listeners, err := listen(ctx, s.HTTPAddr, s.OpsAddr)
 	if err != nil {
@@ -71,6 +74,7 @@ func serve(ctx context.Context, s *config.Settings, log *slog.Logger, health *us
 	drained.Wait()
 	err = errors.Join(fault, err, stop(bounded, opsServer))
 	log.LogAttrs(ctx, slog.LevelInfo, "stopped", slog.Bool("clean", err == nil))
+	last.Drain(bounded) // who does not listen to it must cost no request, nor make the end unclean
 	return err
 }
 

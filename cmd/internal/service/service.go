@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/profile-api/profile-api/config"
 	"github.com/profile-api/profile-api/delivery/ops"
@@ -36,14 +37,30 @@ func (systemClock) Now() time.Time { return time.Now() }
 // Run serves until ctx ends, then drains and returns. It starts without a
 // database, Valkey or Clerk and becomes ready when they come. The error is about
 // settings or addresses that cannot be used, or a shutdown that took too long.
-func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
-	clock := systemClock{}
-	hashes := hashesOf(s)
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+func Run(ctx context.Context, s *config.Settings, build Build, log *slog.Logger) error {
+	registry := newRegistry()
+
+	// Sentry: hears of faults from the log, so it comes before all that logs.
+	faults, err := newFaults(ctx, s, build, log, registry)
+	if err != nil {
+		return err
+	}
+	defer faults.crashing(ctx)
+
+	// Traces: one tracer for all that follows; nothing without an endpoint.
+	traces, err := newTracing(ctx, s, build, faults.log)
+	if err != nil {
+		return err
+	}
+	return run(ctx, s, faults, traces, registry)
+}
+
+// run wires everything else.
+func run(ctx context.Context, s *config.Settings, faults *faults, traces tracing, registry *prometheus.Registry) error {
+	clock, log, hashes := systemClock{}, faults.log, hashesOf(s)
 
 	// PostgreSQL: profiles, preferences, audit.
-	db, err := postgres.Open(ctx, DatabaseOptions(s, log))
+	db, err := postgres.Open(ctx, tracedDatabase(s, log, traces.tracer))
 	if err != nil {
 		return err
 	}
@@ -55,7 +72,7 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	defer closing(ctx, log, "migrator", migrator.Close)
 
 	// Valkey: the counts that replicas share.
-	cache, limiter, err := openValkey(s, clock, log)
+	cache, limiter, err := openValkey(s, clock, log, traces.tracer)
 	if err != nil {
 		return err
 	}
@@ -66,7 +83,7 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	keys, gate, err := openClerk(s, clock, log)
+	keys, gate, err := openClerk(s, clock, log, traces.tracer)
 	if err != nil {
 		return err
 	}
@@ -90,44 +107,46 @@ func Run(ctx context.Context, s *config.Settings, log *slog.Logger) error {
 	})
 
 	// Background jobs.
-	work, err := newJobs(ctx, s, log, db, queue, migrator, outbox, registry, stores)
+	work, err := newJobs(ctx, s, log, db, queue, migrator, outbox, registry, stores, traces.tracer)
 	if err != nil {
 		return err
 	}
 	dispatch := newEvents(ctx, log, outbox, sinks, migrator, registry)
 
-	// The edge. Tracing and Sentry, when they come, are wired here: a tracer
-	// takes its parent from middleware.TraceFrom, Sentry hears of 5xx from the log.
-	metrics := middleware.NewMetrics(registry)
+	// The edge.
+	metrics := middleware.NewMetrics(registry, clerk.Outcomes()...)
 	registry.MustRegister(poolCollector{db}, jobsCollector{db}, deliveriesCollector{db}, dependencyCollector{health, keys}, keyAge(keys),
-		reconcileCollector{postgres.NewReconciliations(db)})
+		reconcileCollector{postgres.NewReconciliations(db)}, healthCollector{health}, waitingCollector{db})
 	api := rest.New(rest.Deps{
 		Profiles: usecase.NewProfiles(stores), Preferences: usecase.NewPreferences(stores), Activity: usecase.NewActivity(stores),
 		Export: usecase.NewExport(stores, sealerOf(s)), Admin: usecase.NewAdmin(stores), Health: health,
 		Erasure:     usecase.NewErasure(usecase.ErasureDeps{ProfilesDeps: stores, Clerk: work.clerkDeletion}),
 		Idempotency: usecase.NewIdempotency(usecase.IdempotencyDeps{Tx: db, Store: postgres.NewIdempotency(db), Clock: clock, Hashes: hashes}),
 		Inbox:       work.inbox, WebhookSecrets: secrets,
-		Verifier: gate, Limiter: limiter, Clock: clock, Hashes: hashes, Metrics: metrics, Log: log,
+		Verifier: gate, Limiter: limiter, Clock: clock, Hashes: hashes, Metrics: metrics, Log: log, Tracer: traces.tracer,
 		RequireHTTPS: s.Production(), AllowedHosts: s.AllowedHosts, CORSAllowedOrigins: s.CORSAllowedOrigins,
 		TrustedProxies: s.TrustedProxies, MaxBodyBytes: s.MaxBodyBytes, RequestTimeout: s.RequestTimeout,
 		AdminRequestTimeout: s.AdminRequestTimeout, RateLimitAdminBypass: s.RateLimitAdminBypass,
 		DocsEnabled: s.DocsEnabled, SecurityContact: s.SecurityContact,
 	})
 
-	background := newGroup(ctx)
+	background := newGroup(ctx, faults)
 	defer background.stop()
-	background.start(keys.Run)
-	background.start(limiter.Run)
-	background.start(work.runner.Run)
-	background.start(dispatch.Run)
+	background.start(keys.Run, limiter.Run, work.runner.Run, dispatch.Run)
 	if s.MigrateOnStart {
 		background.start(func(ctx context.Context) error { migrateWhenPossible(ctx, migrator, log); return nil })
 	}
-	return serve(ctx, s, log, health, drainers{work.runner, dispatch}, api, ops.Handler(registry))
+	return serve(ctx, s, log, health, drainers{work.runner, dispatch}, drainers{traces, faults}, api, ops.Handler(registry))
 }
 
-func openValkey(s *config.Settings, clock usecase.Clock, log *slog.Logger) (*redis.Client, *valkey.Limiter, error) {
-	cache, err := valkey.NewClient(s.ValkeyURL.Reveal(), valkey.ClientOptions{Logger: log})
+func newRegistry() *prometheus.Registry {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return registry
+}
+
+func openValkey(s *config.Settings, clock usecase.Clock, log *slog.Logger, tracer trace.Tracer) (*redis.Client, *valkey.Limiter, error) {
+	cache, err := valkey.NewClient(s.ValkeyURL.Reveal(), valkey.ClientOptions{Logger: log, Spans: tracer})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -140,9 +159,9 @@ func openValkey(s *config.Settings, clock usecase.Clock, log *slog.Logger) (*red
 	return cache, limiter, nil
 }
 
-func openClerk(s *config.Settings, clock usecase.Clock, log *slog.Logger) (*clerk.KeySet, *clerk.Gate, error) {
+func openClerk(s *config.Settings, clock usecase.Clock, log *slog.Logger, tracer trace.Tracer) (*clerk.KeySet, *clerk.Gate, error) {
 	keys, err := clerk.NewKeySet(clerk.KeySetOptions{
-		PEM: s.ClerkJWTKey, APIURL: s.ClerkAPIURL, SecretKey: s.ClerkSecretKey.Reveal(), Clock: clock, Logger: log,
+		PEM: s.ClerkJWTKey, APIURL: s.ClerkAPIURL, SecretKey: s.ClerkSecretKey.Reveal(), Clock: clock, Logger: log, Spans: tracer,
 	})
 	if err != nil {
 		return nil, nil, err
@@ -162,6 +181,12 @@ func DatabaseOptions(s *config.Settings, log *slog.Logger) postgres.Options {
 		StatementTimeout: s.DBStatementTimeout, LockTimeout: s.DBLockTimeout, IdleInTransactionTimeout: s.DBIdleInTransactionTimeout,
 		Logger: log,
 	}
+}
+
+func tracedDatabase(s *config.Settings, log *slog.Logger, tracer trace.Tracer) postgres.Options {
+	opts := DatabaseOptions(s, log)
+	opts.Spans = tracer
+	return opts
 }
 
 // idleConnections tells the pool apart what the settings say: 0 keeps none, while
@@ -198,16 +223,22 @@ type group struct {
 	ctx    context.Context //nolint:containedctx // the group's own life, not a request's
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
+	faults *faults
 }
 
 // newGroup outlives ctx: what is in flight during the drain still needs keys and limits.
-func newGroup(ctx context.Context) *group {
+func newGroup(ctx context.Context, f *faults) *group {
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	return &group{ctx: own, cancel: cancel}
+	return &group{ctx: own, cancel: cancel, faults: f}
 }
 
-func (g *group) start(run func(context.Context) error) {
-	g.wg.Go(func() { _ = run(g.ctx) }) // they end with the context and have nothing to report
+func (g *group) start(runs ...func(context.Context) error) {
+	for _, run := range runs {
+		g.wg.Go(func() {
+			defer g.faults.crashing(g.ctx)
+			_ = run(g.ctx) // they end with the context and have nothing to report
+		})
+	}
 }
 
 func (g *group) stop() {

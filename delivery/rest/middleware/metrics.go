@@ -14,8 +14,9 @@ type Metrics struct {
 	timeouts      prometheus.Counter
 }
 
-// NewMetrics registers the metrics of the chain.
-func NewMetrics(reg prometheus.Registerer) *Metrics {
+// NewMetrics registers the metrics of the chain. The outcomes are those that
+// verifications may have beside ok.
+func NewMetrics(reg prometheus.Registerer, outcomes ...string) *Metrics {
 	m := &Metrics{
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "http_request_duration_seconds", Help: "Time from the first layer to the answer, by method, route template and status.",
@@ -34,10 +35,13 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	}
 	reg.MustRegister(m.duration, m.decisions, m.verifications, m.timeouts)
 	// A series that is not there cannot be alerted on: the usual ones begin at zero.
-	m.verifications.WithLabelValues("ok")
+	for _, o := range append(outcomes, "ok") {
+		m.verifications.WithLabelValues(o)
+	}
 	for _, policy := range []string{"user", "ip", "global"} {
-		m.decisions.WithLabelValues(policy, "allowed")
-		m.decisions.WithLabelValues(policy, "refused")
+		for _, o := range []string{"allowed", "refused", "allowed_local", "refused_local"} {
+			m.decisions.WithLabelValues(policy, o)
+		}
 	}
 	return m
 }

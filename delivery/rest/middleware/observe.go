@@ -43,6 +43,7 @@ func Observe(log *slog.Logger, m *Metrics, hashes domain.Pseudonymizer, clock us
 				status = statusClientGone
 			}
 			s, elapsed := StateOf(c), clock.Now().Sub(start)
+			s.Status = status
 			method := methodLabel(c.Request().Method)
 			m.observe(method, s.Route.Template, strconv.Itoa(status), elapsed)
 			if s.Route.Refused != nil && status >= 400 && status < statusClientGone {
@@ -60,7 +61,12 @@ func Observe(log *slog.Logger, m *Metrics, hashes domain.Pseudonymizer, clock us
 			if cutOff {
 				attrs = append(attrs, slog.Bool("cut_off", true), slog.String("cause", CauseText(err)))
 			}
-			log.LogAttrs(c.Request().Context(), levelFor(status, s.Route.Health), "request", attrs...)
+			level := levelFor(status, s.Route.Health)
+			if isFault(err, status, cutOff) {
+				level = slog.LevelError // of a probe too
+				attrs = append(attrs, domain.FaultAttr(err))
+			}
+			log.LogAttrs(c.Request().Context(), level, "request", attrs...)
 			if cutOff || gone {
 				// net/http would end the answer as if it were whole, or answer an empty 200 for us, and a client
 				// that closed only its sending half would take it for success: drop the connection instead.
@@ -69,6 +75,24 @@ func Observe(log *slog.Logger, m *Metrics, hashes domain.Pseudonymizer, clock us
 			return err
 		}
 	}
+}
+
+// isFault tells whether the request failed of what nobody expected. An answer that
+// was cut off has a status of before: there the error decides, and that a client
+// went away or came too late is none of ours.
+func isFault(err error, status int, cutOff bool) bool {
+	var thrown *domain.Panic
+	var own *domain.Error
+	var network *net.OpError
+	switch {
+	case errors.As(err, &thrown):
+		return true
+	case !cutOff:
+		return status == http.StatusInternalServerError
+	case errors.As(err, &own):
+		return errors.Is(err, domain.Internal)
+	}
+	return !errors.As(err, &network) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
 }
 
 // CauseText is an error's text for the log, without the addresses that net puts

@@ -2,7 +2,6 @@ package middleware
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -26,11 +25,11 @@ func Recover(log *slog.Logger) echo.MiddlewareFunc {
 				if e, ok := r.(error); ok && errors.Is(e, http.ErrAbortHandler) {
 					panic(r) // net/http's own way to drop a connection
 				}
-				cause := describePanic(r)
+				fault := domain.NewPanic(r) // the access log carries it, which knows how the request ended
 				log.LogAttrs(c.Request().Context(), slog.LevelError, "panic",
 					slog.String("request_id", StateOf(c).RequestID), slog.String("route", StateOf(c).Route.Template),
-					slog.String("cause", cause), slog.String("stack", string(debug.Stack())))
-				err = domain.NewError(domain.Internal, domain.CodeInternal, internalMessage).WithCause(errors.New("panic: " + cause))
+					slog.String("cause", fault.Value()), slog.String("stack", string(debug.Stack())))
+				err = domain.NewError(domain.Internal, domain.CodeInternal, internalMessage).WithCause(fault)
 			}()
 			return next(c)
 		}
@@ -38,11 +37,3 @@ func Recover(log *slog.Logger) echo.MiddlewareFunc {
 }
 
 const internalMessage = "Something went wrong on our side. The request id helps us find out what."
-
-func describePanic(r any) string {
-	var runtimeError interface{ RuntimeError() }
-	if e, ok := r.(error); ok && errors.As(e, &runtimeError) {
-		return e.Error()
-	}
-	return fmt.Sprintf("%T", r)
-}

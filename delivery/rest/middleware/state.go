@@ -16,6 +16,7 @@ type State struct {
 	Trace     TraceContext
 	Route     Route  // of the matched route; Template is "unmatched" without one
 	ClientIP  string // peer, or what a trusted proxy says; without port
+	Status    int    // of the answer, as the log has it; 0 until it is known
 
 	// Principal is the verified caller; the zero value for an anonymous one.
 	Principal domain.Principal

@@ -1,0 +1,107 @@
+// Command waf is a web application firewall to stand in front of profile-api: a
+// reverse proxy that judges each request by the OWASP Core Rule Set (ADR 25). It
+// holds no secret and no state, and may run as often as is needed.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"time"
+
+	"github.com/profile-api/profile-api/config"
+)
+
+// The build sets these; see the Makefile.
+var (
+	version = "dev"
+	commit  = "unknown"
+)
+
+const usage = `waf: the web application firewall in front of profile-api
+
+  waf serve         run it
+  waf healthcheck   ask the operators' listener's /health/live; exit 0 when it lives
+  waf version       version, commit and Go version
+
+Settings come from the environment: WAF_UPSTREAM and the others of the README.
+`
+
+var errUsage = errors.New("usage")
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	err := run(ctx, os.Args[1:])
+	stop()
+	switch {
+	case err == nil:
+	case errors.Is(err, errUsage):
+		fmt.Fprint(os.Stderr, usage)
+		os.Exit(2)
+	default:
+		fmt.Fprintln(os.Stderr, "waf:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	if len(args) != 1 {
+		return errUsage
+	}
+	switch args[0] {
+	case "serve":
+		s, err := config.LoadFirewall(config.Options{})
+		if err != nil {
+			return err
+		}
+		return serve(ctx, s, slog.New(slog.NewJSONHandler(os.Stdout, nil)))
+	case "healthcheck":
+		return healthcheck(ctx)
+	case "version":
+		_, err := fmt.Printf("waf %s\ncommit %s\n%s\n", version, commit, runtime.Version())
+		return err
+	case "help", "-h", "--help":
+		_, err := fmt.Print(usage)
+		return err
+	}
+	return errUsage
+}
+
+// healthcheck asks the operators' listener, which answers whether or not the
+// API does: a firewall is not to be restarted because the API is away.
+func healthcheck(ctx context.Context) (err error) {
+	s, err := config.LoadFirewall(config.Options{})
+	if err != nil {
+		return err
+	}
+	host, port, err := net.SplitHostPort(s.OpsAddr)
+	if err != nil {
+		return fmt.Errorf("read WAF_OPS_ADDR: %w", err)
+	}
+	if ip := net.ParseIP(host); host == "" || (ip != nil && ip.IsUnspecified()) {
+		host = "127.0.0.1"
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+livePath, http.NoBody)
+	if err != nil {
+		return fmt.Errorf("ask the firewall: %w", err)
+	}
+	res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	if err != nil {
+		return fmt.Errorf("ask the firewall: %w", err)
+	}
+	defer func() { err = errors.Join(err, res.Body.Close()) }()
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("the firewall answers %d", res.StatusCode)
+	}
+	return nil
+}

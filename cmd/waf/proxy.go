@@ -1,0 +1,281 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/netip"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/profile-api/profile-api/config"
+	"github.com/profile-api/profile-api/delivery/firewall"
+	"github.com/profile-api/profile-api/delivery/rest"
+	"github.com/profile-api/profile-api/delivery/rest/middleware"
+	"github.com/profile-api/profile-api/domain"
+)
+
+// proxy judges each request, and hands on what it does not stop.
+type proxy struct {
+	engine     *firewall.Engine
+	forward    *httputil.ReverseProxy
+	metrics    *metrics
+	log        *slog.Logger
+	templates  rest.Templates
+	proxies    middleware.Proxies
+	prefixes   []netip.Prefix
+	mode       string // as logs show it
+	detectOnly bool
+	maxBody    int64
+	draining   atomic.Bool
+	large      lane
+	now        func() time.Time
+}
+
+// lane bounds how many large bodies are judged at once. The rules cost about as
+// much per byte as the whole of a small request, so without it a few callers of
+// 64 KiB would take every processor; with it they wait for each other only.
+type lane struct {
+	places chan struct{}
+	wait   time.Duration // longest wait for a place
+}
+
+// largeFrom is the size from which a body needs a place, in bytes.
+const largeFrom = 4 << 10
+
+func newLane() lane {
+	return lane{make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)), 10 * time.Second}
+}
+
+// enter takes a place for a large body, and gives what gives it back; false when
+// none came free in time, or the client has gone.
+func (l lane) enter(ctx context.Context, size int) (leave func(), ok bool) {
+	if size < largeFrom {
+		return func() {}, true
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.wait)
+	defer cancel()
+	select {
+	case l.places <- struct{}{}:
+		return func() { <-l.places }, true
+	case <-ctx.Done():
+		return nil, false
+	}
+}
+
+func newProxy(s *config.Firewall, engine *firewall.Engine, m *metrics, log *slog.Logger) *proxy {
+	p := &proxy{
+		engine: engine, metrics: m, log: log, templates: rest.NewTemplates(), proxies: s.TrustedProxies, prefixes: s.TrustedProxies,
+		mode: "on", detectOnly: s.DetectOnly, maxBody: s.MaxBodyBytes, large: newLane(), now: time.Now,
+	}
+	if s.DetectOnly {
+		p.mode = "detection-only"
+	}
+	p.forward = &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.Out.URL.Scheme, r.Out.URL.Host = s.Upstream.Scheme, s.Upstream.Host
+			p.rewrite(r)
+		},
+		Transport: &http.Transport{
+			DialContext:         (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+			TLSHandshakeTimeout: 5 * time.Second, ResponseHeaderTimeout: s.RequestTimeout, IdleConnTimeout: 60 * time.Second,
+			MaxIdleConns: 256, MaxIdleConnsPerHost: 256, MaxResponseHeaderBytes: 64 << 10,
+			DisableCompression: true, // what the client asks for is the API's matter
+			// No Proxy: an environment's http_proxy would be handed every token.
+		},
+		ErrorHandler: p.upstreamAway,
+		ErrorLog:     quietLog(),
+	}
+	return p
+}
+
+type contextKey struct{}
+
+// requestID is the id that the proxy gave, or took over.
+func requestID(r *http.Request) string {
+	id, _ := r.Context().Value(contextKey{}).(string)
+	return id
+}
+
+var requestIDForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+// ServeHTTP judges and hands on.
+func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var id string
+	if sent := r.Header.Values("X-Request-ID"); len(sent) == 1 && requestIDForm.MatchString(sent[0]) {
+		id = sent[0]
+	} else {
+		id = uuid.Must(uuid.NewV7()).String()
+	}
+	r = r.WithContext(context.WithValue(r.Context(), contextKey{}, id))
+	if p.draining.Load() {
+		w.Header().Set("Connection", "close") // the next one goes elsewhere
+		if r.URL.Path == "/health/ready" {
+			p.answer(w, r, domain.UnavailableError(nil, 0))
+			return
+		}
+	}
+	if isProbe(r) {
+		p.metrics.count(outcomeHealth)
+	} else if fault := p.judge(w, r); fault != nil {
+		p.answer(w, r, fault)
+		return
+	}
+	// What follows the body was not judged, and how it was framed is between the client and us.
+	r.TransferEncoding, r.Trailer = nil, nil
+	p.forward.ServeHTTP(w, r)
+}
+
+// isProbe tells of what asks for nothing but health. Whatever rules are added,
+// they may not make a good replica look sick.
+func isProbe(r *http.Request) bool {
+	return (r.Method == http.MethodGet || r.Method == http.MethodHead) && r.ContentLength == 0 && r.URL.RawQuery == "" &&
+		slices.Contains([]string{"/health", "/health/ready", "/health/live"}, r.URL.Path)
+}
+
+// judge reads the body and asks the rules. It gives what to answer instead of
+// handing the request on; nil to do so, with the body there to be read again.
+func (p *proxy) judge(w http.ResponseWriter, r *http.Request) *domain.Error {
+	body, fault := p.readBody(w, r)
+	if fault != nil {
+		return fault
+	}
+	leave, ok := p.large.enter(r.Context(), len(body))
+	if !ok {
+		p.metrics.count(outcomeCrowded)
+		return domain.UnavailableError(nil, 0)
+	}
+	start := p.now()
+	v, err := p.engine.Inspect(r, body)
+	p.metrics.took(p.now().Sub(start))
+	leave()
+	switch {
+	case err != nil:
+		p.metrics.count(outcomeFailed)
+		p.log.LogAttrs(r.Context(), slog.LevelError, "a request could not be judged", slog.String("request_id", requestID(r)))
+		return domain.UnavailableError(err, 0)
+	case !v.Stop:
+		p.metrics.count(outcomePassed)
+		return nil
+	}
+	p.tell(r, v)
+	if p.detectOnly {
+		p.metrics.count(outcomeDetected)
+		return nil
+	}
+	p.metrics.count(outcomeStopped)
+	return domain.NewError(domain.Forbidden, domain.CodeForbidden, "The request looks like an attack and was stopped. If it is none, tell us the request id.")
+}
+
+// readBody gives the whole body for the rules to judge. Clerk's deliveries are
+// not read: see deploy/waf/before.conf.
+func (p *proxy) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *domain.Error) {
+	if r.Method == http.MethodPost && r.URL.Path == rest.WebhookPath {
+		if r.ContentLength > middleware.MaxWebhookBytes {
+			return nil, p.tooLarge()
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, middleware.MaxWebhookBytes)
+		return nil, nil
+	}
+	if r.ContentLength > p.maxBody {
+		return nil, p.tooLarge()
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, p.maxBody))
+	var over *http.MaxBytesError
+	switch {
+	case errors.As(err, &over):
+		return nil, p.tooLarge()
+	case err != nil:
+		p.metrics.count(outcomeUnread)
+		w.Header().Set("Connection", "close")
+		return nil, domain.NewError(domain.Malformed, domain.CodeMalformedRequest, "The body did not arrive whole.")
+	}
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	if len(body) == 0 {
+		r.Body = http.NoBody
+	}
+	return body, nil
+}
+
+func (p *proxy) tooLarge() *domain.Error {
+	p.metrics.count(outcomeTooLarge)
+	return domain.NewError(domain.PayloadTooLarge, domain.CodePayloadTooLarge, "The body is larger than this service accepts.")
+}
+
+var methods = []string{"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS", "PUT"}
+
+// tell logs what was stopped and why: numbers and names from fixed sets, never what the request held.
+func (p *proxy) tell(r *http.Request, v firewall.Verdict) {
+	method := r.Method
+	if !slices.Contains(methods, method) {
+		method = "other"
+	}
+	var groups []string
+	for _, rule := range v.Rules {
+		groups = append(groups, firewall.Group(rule))
+	}
+	slices.Sort(groups)
+	groups = slices.Compact(groups)
+	for _, g := range groups {
+		p.metrics.stopped.WithLabelValues(g).Inc()
+	}
+	p.log.LogAttrs(r.Context(), slog.LevelWarn, "request stopped", slog.String("request_id", requestID(r)), slog.String("mode", p.mode),
+		slog.String("method", method), slog.String("route", p.templates.Of(r)), slog.Any("rules", v.Rules), slog.Any("groups", groups),
+		slog.String("client_network", middleware.Network(p.proxies.ClientIP(r))))
+}
+
+// rewrite sets what only the proxy may say. ReverseProxy has taken out the
+// hop-by-hop headers, Forwarded and X-Forwarded-*; it leaves Host, which the API checks.
+func (p *proxy) rewrite(r *httputil.ProxyRequest) {
+	r.Out.URL.RawQuery = r.In.URL.RawQuery // as it was judged; the API refuses what cannot be read
+	r.Out.Header.Del("Connection")         // no protocol but HTTP goes through
+	r.Out.Header.Del("Upgrade")            //
+	r.Out.Header.Del("X-Real-Ip")          // some take it for the client's address
+	r.Out.Header.Set("X-Forwarded-For", p.proxies.ClientIP(r.In))
+	r.Out.Header.Set("X-Forwarded-Proto", p.scheme(r.In))
+	r.Out.Header.Set("X-Request-Id", requestID(r.In))
+}
+
+// scheme is what a trusted proxy in front says last, else http: no TLS ends here.
+func (p *proxy) scheme(r *http.Request) string {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	trusted := func(prefix netip.Prefix) bool { return prefix.Contains(peer.Addr().Unmap()) }
+	if err != nil || !slices.ContainsFunc(p.prefixes, trusted) {
+		return "http"
+	}
+	said := strings.Split(strings.Join(r.Header.Values("X-Forwarded-Proto"), ","), ",")
+	if strings.EqualFold(strings.TrimSpace(said[len(said)-1]), "https") {
+		return "https"
+	}
+	return "http"
+}
+
+// upstreamAway answers when the API does not.
+func (p *proxy) upstreamAway(w http.ResponseWriter, r *http.Request, err error) {
+	var over *http.MaxBytesError
+	switch {
+	case errors.As(err, &over):
+		p.answer(w, r, p.tooLarge())
+		return
+	case r.Context().Err() != nil: // the client has gone
+		panic(http.ErrAbortHandler)
+	}
+	p.metrics.upstreamFailures.Inc()
+	p.log.LogAttrs(r.Context(), slog.LevelError, "the API does not answer", slog.String("request_id", requestID(r)), slog.String("route", p.templates.Of(r)))
+	p.answer(w, r, domain.UnavailableError(err, 0))
+}
+
+func (p *proxy) answer(w http.ResponseWriter, r *http.Request, e *domain.Error) {
+	rest.WriteProblem(w, r, e, requestID(r))
+}

@@ -1,0 +1,101 @@
+package firewall
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"strings"
+
+	"github.com/corazawaf/coraza/v3/types"
+)
+
+// Coraza's own reader of JSON names each value by its whole path and refuses a
+// body whose paths together outgrow it eightfold: an array of two hundred numbers
+// in a profile's metadata already does. So the bodies are taken apart here: each
+// string, the names of nested members included, is one argument under the name
+// of the member of the outermost object that it belongs to (json_bio, json_links,
+// json_metadata; with a dot, every member that begins with "profile" would look like
+// the file .profile). Numbers and literals can hold no attack. A string that comes
+// again under the same name is judged once.
+
+// rawArgument is the name under which a body that is no JSON is judged, as it
+// came. The API refuses it in any case.
+const rawArgument = "json"
+
+// isJSON tells of the media types that the API reads as JSON.
+func isJSON(contentType string) bool {
+	media, _, err := mime.ParseMediaType(contentType)
+	return err == nil && (media == "application/json" || strings.HasPrefix(media, "application/") && strings.HasSuffix(media, "+json"))
+}
+
+// addJSON gives the strings of a body to the transaction.
+func addJSON(tx types.Transaction, body []byte) {
+	w := walker{dec: json.NewDecoder(bytes.NewReader(body)), seen: map[[2]string]bool{}}
+	w.dec.UseNumber()
+	if err := w.document(); err != nil {
+		tx.AddPostRequestArgument(rawArgument, string(body))
+	}
+	for _, a := range w.list {
+		tx.AddPostRequestArgument(a[0], a[1])
+	}
+}
+
+// walker reads a document token by token, so that a member that is there twice is
+// judged twice and depth costs no stack of ours.
+type walker struct {
+	dec  *json.Decoder
+	list [][2]string // name and value, in their order
+	seen map[[2]string]bool
+}
+
+// document reads all there is.
+func (w *walker) document() error {
+	name := rawArgument
+	var open []frame
+	for {
+		token, err := w.dec.Token()
+		if errors.Is(err, io.EOF) && len(open) == 0 {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		key := len(open) > 0 && open[len(open)-1].wantsKey
+		switch t := token.(type) {
+		case json.Delim:
+			if t == '}' || t == ']' {
+				open = open[:len(open)-1]
+				break
+			}
+			if len(open) > 0 && open[len(open)-1].object {
+				open[len(open)-1].wantsKey = true // when it is closed again
+			}
+			open = append(open, frame{object: t == '{', wantsKey: t == '{'})
+			continue
+		case string:
+			if key && len(open) == 1 {
+				name = rawArgument + "_" + t
+				w.add(name, "")
+			} else {
+				w.add(name, t)
+			}
+		}
+		if len(open) > 0 && open[len(open)-1].object {
+			_, closes := token.(json.Delim)
+			open[len(open)-1].wantsKey = closes || !key
+		}
+	}
+}
+
+// frame is an object or array that is open.
+type frame struct{ object, wantsKey bool }
+
+func (w *walker) add(name, value string) {
+	a := [2]string{name, value}
+	if !w.seen[a] {
+		w.seen[a] = true
+		w.list = append(w.list, a)
+	}
+}

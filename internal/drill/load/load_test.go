@@ -1,0 +1,127 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/profile-api/profile-api/internal/drill"
+	"github.com/profile-api/profile-api/internal/testservers"
+)
+
+const source = "../../.."
+
+func TestMain(m *testing.M) { testservers.Main(m) }
+
+// smoke runs the smoke script for some seconds. Latency is not judged: that of a busy machine says nothing.
+func smoke(t *testing.T, baseURL, tokens string) (summary, string, error) {
+	t.Helper()
+	k6, err := tool(t.Context(), source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said strings.Builder
+	path := filepath.Join(t.TempDir(), "summary.json")
+	s, err := k6Run{
+		program: k6, script: filepath.Join(source, "deploy/load/smoke.js"), summary: path, baseURL: baseURL, tokens: tokens,
+		webhookSecret: drill.WebhookSecret, duration: "5s", env: []string{"LATENCY=off", "THINK=0.02"}, output: &said,
+	}.run(t.Context())
+	if text, readErr := os.ReadFile(path); readErr == nil {
+		said.Write(text)
+	}
+	return s, said.String(), err
+}
+
+func TestSmokeOnTheRealProgram(t *testing.T) {
+	s, err := stackOn(t.Context(), source, testservers.Database(t), 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := s.start(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	got, said, err := smoke(t, s.baseURL(), s.tokens)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, said)
+	}
+	for _, name := range []string{"checks", "http_req_failed"} {
+		if len(got.Metrics[name].Thresholds) == 0 {
+			t.Errorf("no threshold on %s was evaluated", name)
+		}
+	}
+	for _, row := range (result{summary: got}).rows() {
+		if row.cells[0] == "0" {
+			t.Errorf("nothing was asked of %s", row.route)
+		}
+	}
+	text, err := os.ReadFile(s.tokens)
+	var all struct{ People []string }
+	if err != nil || json.Unmarshal(text, &all) != nil || len(all.People) == 0 {
+		t.Fatalf("no tokens: %v", err)
+	}
+	for _, secret := range append(all.People, drill.WebhookSecret) {
+		if strings.Contains(said, secret) {
+			t.Fatal("a secret stands in what k6 printed or in its summary")
+		}
+	}
+	if l := s.look(t.Context(), s.replicas[0].Pid(), 0); l.goroutines == 0 || l.rss == 0 || l.program == 0 || l.k6 == 0 {
+		t.Errorf("a look at the replicas sees %+v", l)
+	}
+}
+
+// A load test that cannot fail proves nothing.
+func TestThresholdsFail(t *testing.T) {
+	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/profiles/me" && r.Method == http.MethodGet { // setup asks this
+			_, _ = w.Write([]byte(`{"handle":"somebody"}`))
+			return
+		}
+		w.WriteHeader(http.StatusInternalServerError)
+	}))
+	t.Cleanup(broken.Close)
+	tokens := filepath.Join(t.TempDir(), tokensName)
+	if err := os.WriteFile(tokens, []byte(`{"people":["a","b"],"admin":"c"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, said, err := smoke(t, broken.URL, tokens)
+	if !errors.Is(err, ErrThresholds) {
+		t.Fatalf("a server that answers 500 passes: %v\n%s", err, said)
+	}
+	if all := strings.Join(crossed(got), "\n"); !strings.Contains(all, "checks ") || !strings.Contains(all, "http_req_failed ") {
+		t.Errorf("crossed: %s", all)
+	}
+}
+
+func TestGrowthIsJudged(t *testing.T) {
+	soak := func(goroutines, rss func(i int) float64) result {
+		var r result
+		for i := range 100 {
+			r.samples = append(r.samples, sample{goroutines: goroutines(i), rss: rss(i)})
+		}
+		return r
+	}
+	steady := func(int) float64 { return 100 << 20 }
+	rising := func(i int) float64 { return float64(50+i) * (4 << 20) }
+	if g := soak(steady, steady).growth(); g != "" {
+		t.Errorf("steady: %s", g)
+	}
+	if g := soak(rising, steady).growth(); !strings.HasPrefix(g, "goroutines grew") {
+		t.Errorf("goroutines: %q", g)
+	}
+	if g := soak(steady, rising).growth(); !strings.HasPrefix(g, "memory grew") {
+		t.Errorf("memory: %q", g)
+	}
+	if g := (result{}).growth(); g == "" {
+		t.Error("a soak that nobody watched is judged well")
+	}
+}

@@ -1,0 +1,153 @@
+package postgres
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Inspection is what a deployment's checklist wants to know of the server, as one
+// connection of the pool sees it.
+type Inspection struct {
+	Version  int  // server_version_num: 170002 is 17.2
+	ReadOnly bool // a standby, or switched to read-only: nothing can be written
+
+	Now               time.Time // the server's clock, read between Asked and Answered
+	Asked, Answered   time.Time // by the clock of the caller
+	Local             bool      // through a socket or loopback
+	Encrypted         bool      // what this program speaks is TLS, whatever a pooler speaks behind it
+	CertificateProven bool      // and the server's certificate is checked
+	ThroughPgBouncer  bool      // the URL says so; the timeouts are then the role's
+
+	Timeouts map[string]time.Duration // in force: statement_timeout, lock_timeout, idle_in_transaction_session_timeout; 0 is none
+
+	MaxConnections   int // of the server, for those who are no superusers
+	RoleConnections  int // limit of the role; -1 is none
+	BaseConnections  int // limit of the database; -1 is none
+	Superuser        bool
+	MayCreate        bool     // roles or databases, bypass row security, replicate
+	Unreadable       []string // tables of the schema that the role may not read or, where the program writes, insert into
+	AuditTable       bool     // there is one
+	AuditOwned       bool     // the role may become an owner of audit_events or of its schema, and so undo what keeps it
+	AuditTriggerOn   bool     // for every session
+	AuditMayOverride bool     // the role has UPDATE, DELETE or TRUNCATE on it; the trigger alone refuses
+}
+
+// Inspect asks on one connection of the pool. It changes nothing. Errors keep
+// what pgx says as their cause; that text may hold a user's or host's name.
+func (db *DB) Inspect(ctx context.Context, now func() time.Time) (Inspection, error) {
+	conn, err := db.pool.Acquire(ctx)
+	if err != nil {
+		return Inspection{}, err
+	}
+	defer conn.Release()
+	seen := Inspection{ThroughPgBouncer: throughPgBouncer(conn.Conn().Config())}
+	seen.transport(conn.Conn())
+	seen.Asked = now()
+	if err := conn.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&seen.Now); err != nil {
+		return seen, err
+	}
+	seen.Answered = now()
+	for _, look := range []func(context.Context, *pgx.Conn) error{seen.server, seen.timeouts, seen.rights, seen.audit} {
+		if err := look(ctx, conn.Conn()); err != nil {
+			return seen, err
+		}
+	}
+	return seen, nil
+}
+
+// transport looks at the socket itself: with a pooler between, pg_stat_ssl
+// tells of the pooler's connection.
+func (i *Inspection) transport(conn *pgx.Conn) {
+	socket := conn.PgConn().Conn()
+	if _, i.Encrypted = socket.(*tls.Conn); i.Encrypted {
+		t := conn.Config().TLSConfig // verify-ca checks by a function of the driver's own
+		i.CertificateProven = t != nil && (!t.InsecureSkipVerify || t.VerifyPeerCertificate != nil)
+	}
+	switch addr := socket.RemoteAddr().(type) {
+	case *net.UnixAddr:
+		i.Local = true
+	case *net.TCPAddr:
+		i.Local = addr.IP.IsLoopback()
+	}
+}
+
+func (i *Inspection) server(ctx context.Context, conn *pgx.Conn) error {
+	var reserved int
+	err := conn.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_setting('transaction_read_only')::boolean,
+			current_setting('max_connections')::int,
+			current_setting('superuser_reserved_connections')::int + coalesce(current_setting('reserved_connections', true), '0')::int,
+			r.rolconnlimit, d.datconnlimit, r.rolsuper, r.rolcreaterole OR r.rolcreatedb OR r.rolbypassrls OR r.rolreplication
+		FROM pg_roles r, pg_database d WHERE r.rolname = current_user AND d.datname = current_database()`).
+		Scan(&i.Version, &i.ReadOnly, &i.MaxConnections, &reserved, &i.RoleConnections, &i.BaseConnections, &i.Superuser, &i.MayCreate)
+	i.MaxConnections -= reserved
+	return err
+}
+
+func (i *Inspection) timeouts(ctx context.Context, conn *pgx.Conn) error {
+	rows, err := conn.Query(ctx, `SELECT name, setting FROM pg_settings
+		WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout')`) // their unit is the millisecond
+	if err != nil {
+		return err
+	}
+	i.Timeouts = map[string]time.Duration{}
+	var name, setting string
+	_, err = pgx.ForEachRow(rows, []any{&name, &setting}, func() error {
+		ms, err := strconv.ParseInt(setting, 10, 64)
+		i.Timeouts[name] = time.Duration(ms) * time.Millisecond
+		return err
+	})
+	return err
+}
+
+// rights lists no table while there is no schema. Which version it has is
+// written by migrations alone.
+func (i *Inspection) rights(ctx context.Context, conn *pgx.Conn) error {
+	rows, err := conn.Query(ctx, `SELECT c.relname FROM pg_class c
+		WHERE c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('profiles')) AND c.relkind IN ('r', 'p')
+			AND NOT (has_table_privilege(c.oid, 'SELECT')
+				AND (c.relname IN ('goose_db_version', 'river_migration') OR has_table_privilege(c.oid, 'INSERT')))
+		ORDER BY c.relname`)
+	if err != nil {
+		return err
+	}
+	i.Unreadable, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	return err
+}
+
+func (i *Inspection) audit(ctx context.Context, conn *pgx.Conn) error {
+	rows, err := conn.Query(ctx, `SELECT
+			pg_has_role(c.relowner, 'MEMBER') OR pg_has_role(n.nspowner, 'MEMBER'),
+			EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'audit_events_append_only' AND t.tgenabled = 'A'),
+			has_table_privilege(c.oid, 'UPDATE, DELETE, TRUNCATE')
+		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass('audit_events')`)
+	if err != nil {
+		return err
+	}
+	_, err = pgx.ForEachRow(rows, []any{&i.AuditOwned, &i.AuditTriggerOn, &i.AuditMayOverride}, func() error {
+		i.AuditTable = true
+		return nil
+	})
+	return err
+}
+
+// DiscardedJobs counts, by kind, the jobs that were tried for the last time and
+// failed. River forgets them after their retention.
+func (db *DB) DiscardedJobs(ctx context.Context) (map[string]int64, error) {
+	rows, err := db.pool.Query(ctx, "SELECT kind, count(*) FROM river_job WHERE state = 'discarded' GROUP BY kind")
+	if err != nil {
+		return nil, err
+	}
+	counts := map[string]int64{}
+	var kind string
+	var jobs int64
+	_, err = pgx.ForEachRow(rows, []any{&kind, &jobs}, func() error {
+		counts[kind] = jobs
+		return nil
+	})
+	return counts, err
+}

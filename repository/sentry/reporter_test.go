@@ -1,0 +1,302 @@
+package sentry_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/profile-api/profile-api/domain"
+	"github.com/profile-api/profile-api/internal/sentrystandin"
+	"github.com/profile-api/profile-api/repository/sentry"
+)
+
+const patience = 30 * time.Second
+
+// secret is what errors and panics hold here.
+const secret = "grace@example.test"
+
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// world is a reporter and its Sentry.
+type world struct {
+	*sentry.Reporter
+	clock *clock
+
+	mu     sync.Mutex
+	counts map[sentry.Outcome]int
+}
+
+func newWorld(t *testing.T, dsn string) *world {
+	t.Helper()
+	w := &world{clock: &clock{now: time.Unix(1e9, 0)}, counts: map[sentry.Outcome]int{}}
+	r, err := sentry.New(t.Context(), sentry.Options{
+		DSN: dsn, Release: "profile-api@1.2.3+abc", Environment: "staging", Clock: w.clock,
+		Count: func(o sentry.Outcome) { w.mu.Lock(); defer w.mu.Unlock(); w.counts[o]++ },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Reporter = r
+	t.Cleanup(func() { w.end(0) })
+	return w
+}
+
+// end flushes for as long as d.
+func (w *world) end(d time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	w.Flush(ctx)
+}
+
+func (w *world) want(t *testing.T, o sentry.Outcome, n int) {
+	t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.counts[o] != n {
+		t.Errorf("%d are counted as %s, want %d: %v", w.counts[o], o, n, w.counts)
+	}
+}
+
+type databaseError struct{}
+
+func (databaseError) Error() string    { return "Key (email)=(" + secret + ") is wrong" }
+func (databaseError) SQLState() string { return "42703" }
+
+func thrown(v any) (fault domain.Fault) {
+	defer func() { fault = domain.Fault{Err: domain.NewPanic(recover())} }()
+	throw(v)
+	return fault
+}
+
+func throw(v any) { panic(v) }
+
+var fields = map[string]string{
+	"message": "request", "route": "/v1/profiles/{handle}", "method": "GET", "request_id": "r-1", "status": "500",
+	"trace_id": strings.Repeat("a", 32), "span_id": strings.Repeat("b", 16),
+	"cause": secret, "user": secret, "client_network": "203.0.113.0/24", "reason": secret, "stack": secret,
+}
+
+func TestAnEventSaysWhatItMayAndNothingElse(t *testing.T) {
+	s := sentrystandin.New(t)
+	w := newWorld(t, s.DSN())
+	err := fmt.Errorf("read %s: %w", secret, domain.NewError(domain.Internal, domain.CodeInternal, secret).WithCause(databaseError{}))
+	w.Report(domain.Fault{Err: err}, fields)
+	w.Report(thrown(secret), fields)
+	w.Report(thrown(fmt.Errorf("%s", secret)), map[string]string{"kind": "purge", "job_id": "7", "attempt": "2"})
+	w.end(patience)
+	w.want(t, sentry.Sent, 3)
+	events := s.Events()
+	if len(events) != 3 {
+		t.Fatalf("%d events", len(events))
+	}
+	if everything := s.Everything(); strings.Contains(everything, secret) || strings.Contains(everything, "203.0.113") || strings.Contains(everything, "/root") {
+		t.Errorf("too much is told: %s", everything)
+	}
+	e := events[0]
+	if e.Release != "profile-api@1.2.3+abc" || e.Environment != "staging" || e.Transaction != "GET /v1/profiles/{handle}" || e.Level != "error" ||
+		e.Tags["request_id"] != "r-1" || e.Tags["trace_id"] != fields["trace_id"] || e.Tags["route"] != fields["route"] || e.Tags["method"] != "GET" ||
+		e.Contexts["trace"].TraceID != fields["trace_id"] || e.Contexts["trace"].SpanID != fields["span_id"] {
+		t.Errorf("the event is %s", e.Raw)
+	}
+	if x := e.Exception[0]; x.Type != "sentry_test.databaseError" || x.Value != "internal, SQLSTATE 42703, *fmt.wrapError > *domain.Error > sentry_test.databaseError" {
+		t.Errorf("the exception is %+v", x)
+	}
+	if x := events[1].Exception[0]; x.Type != "panic" || x.Value != "string" {
+		t.Errorf("the panic is %+v", x)
+	}
+	frames := events[1].Exception[0].Stacktrace.Frames
+	last := frames[len(frames)-1]
+	if last.Function != "throw" || !last.InApp || last.Filename != "github.com/profile-api/profile-api/repository/sentry_test/reporter_test.go" || last.Vars != nil {
+		t.Errorf("it was thrown in %+v", last)
+	}
+	if events[2].Transaction != "job purge" || events[2].Tags["job_id"] != "7" || events[2].Tags["attempt"] != "2" {
+		t.Errorf("the job's event is %s", events[2].Raw)
+	}
+}
+
+func TestOneFaultIsOneIssue(t *testing.T) {
+	on := func(route string) map[string]string { return map[string]string{"method": "GET", "route": route} }
+	other := func() domain.Fault { return thrown([]int{}) }
+	s := sentrystandin.New(t)
+	w := newWorld(t, s.DSN())
+	reports := []struct {
+		issue  string
+		fault  domain.Fault
+		fields map[string]string
+	}{
+		{"a", domain.Fault{Err: databaseError{}}, on("/a")},
+		{"b", domain.Fault{Err: databaseError{}}, on("/b")},
+		{"a", domain.Fault{Err: databaseError{}}, on("/a")},
+		{"c", domain.Fault{Err: errors.New("x")}, on("/a")},
+		{"c", domain.Fault{Err: errors.New("y")}, on("/a")},
+		{"d", other(), on("/a")},
+		{"d", other(), on("/b")}, // in code that both routes run
+		{"unknown", domain.Fault{}, on("/a")},
+	}
+	for _, r := range reports {
+		w.Report(r.fault, r.fields)
+	}
+	w.end(patience)
+	events := s.Events()
+	if len(events) != len(reports) {
+		t.Fatalf("%d events", len(events))
+	}
+	for i, a := range reports {
+		for j, b := range reports {
+			if same := slices.Equal(events[i].Fingerprint, events[j].Fingerprint); same != (a.issue == b.issue) {
+				t.Errorf("the fingerprints of %s and %s: %q, %q", a.issue, b.issue, events[i].Fingerprint, events[j].Fingerprint)
+			}
+		}
+	}
+}
+
+func TestAStormIsAFewEvents(t *testing.T) {
+	s := sentrystandin.New(t)
+	w := newWorld(t, s.DSN())
+	storm := func(routes, each int) {
+		for i := range routes {
+			for range each {
+				w.Report(domain.Fault{Err: databaseError{}}, map[string]string{"route": fmt.Sprint("/", i)})
+			}
+		}
+	}
+	storm(1, 1000)
+	w.want(t, sentry.HeldBack, 997)
+	storm(400, 10)
+	w.want(t, sentry.HeldBack, 997+4000-27) // thirty in all
+	w.clock.advance(time.Minute)
+	storm(1, 1)
+	w.end(patience)
+	w.want(t, sentry.Sent, 31)
+	events := s.Events()
+	if held := events[len(events)-1].Tags["held_back"]; held != "1007" {
+		t.Errorf("the event after the storm says that %q were held back, want 1007", held)
+	}
+}
+
+// Whatever Sentry does, reporting goes on at once, and so does the end.
+func TestSentryThatIsAwaySlowOrHostile(t *testing.T) {
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("an event went elsewhere") }))
+	defer elsewhere.Close()
+	for name, c := range map[string]struct {
+		answer  func(s *sentrystandin.Server) http.HandlerFunc
+		outcome sentry.Outcome
+		asked   int // of two reports
+	}{
+		"error":    {func(*sentrystandin.Server) http.HandlerFunc { return status(http.StatusInternalServerError) }, sentry.Refused, 2},
+		"too many": {func(*sentrystandin.Server) http.HandlerFunc { return status(http.StatusTooManyRequests) }, sentry.Refused, 1},
+		"redirect": {func(*sentrystandin.Server) http.HandlerFunc {
+			return func(w http.ResponseWriter, r *http.Request) {
+				http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
+			}
+		}, sentry.Refused, 2},
+		"huge header": {func(*sentrystandin.Server) http.HandlerFunc {
+			return func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X-Huge", strings.Repeat("x", 1<<20)) }
+		}, sentry.Failed, 2},
+		"endless answer": {func(s *sentrystandin.Server) http.HandlerFunc {
+			return func(w http.ResponseWriter, _ *http.Request) {
+				for chunk := strings.Repeat("x", 1<<16); ; {
+					select {
+					case <-s.Stopped():
+						return
+					default:
+					}
+					if _, err := io.WriteString(w, chunk); err != nil {
+						return
+					}
+				}
+			}
+		}, sentry.Sent, 2},
+		"dropped connection": {func(*sentrystandin.Server) http.HandlerFunc {
+			return func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+		}, sentry.Failed, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := sentrystandin.New(t)
+			s.Answer(c.answer(s))
+			w := newWorld(t, s.DSN())
+			for i := range 2 {
+				w.Report(domain.Fault{Err: databaseError{}}, map[string]string{"route": fmt.Sprint("/", i)})
+			}
+			w.end(patience)
+			w.want(t, c.outcome, 2)
+			if s.Asked() != c.asked {
+				t.Errorf("asked %d times, want %d", s.Asked(), c.asked)
+			}
+		})
+	}
+}
+
+func status(code int) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "3600")
+		w.WriteHeader(code)
+	}
+}
+
+// The queue has an end, and what was being sent is cut off when the time is over.
+func TestSentryThatHangs(t *testing.T) {
+	s := sentrystandin.New(t)
+	s.Answer(s.Hang)
+	w := newWorld(t, s.DSN())
+	const minutes = 10
+	for i := range minutes * 30 {
+		w.Report(domain.Fault{Err: databaseError{}}, map[string]string{"route": fmt.Sprint("/", i)})
+		if i%30 == 29 {
+			w.clock.advance(time.Minute)
+		}
+	}
+	w.mu.Lock()
+	dropped := w.counts[sentry.Dropped]
+	w.mu.Unlock()
+	if dropped < minutes*30-64-2 || dropped > minutes*30-64 {
+		t.Errorf("%d of %d were dropped", dropped, minutes*30)
+	}
+	w.end(0)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n := w.counts[sentry.Dropped] + w.counts[sentry.Failed] + w.counts[sentry.Refused]; n != minutes*30 {
+		t.Errorf("%d were reported and these are accounted for: %v", minutes*30, w.counts)
+	}
+}
+
+func TestNothingIsTakenAfterTheEnd(t *testing.T) {
+	s := sentrystandin.New(t)
+	w := newWorld(t, s.DSN())
+	w.end(patience)
+	w.Report(domain.Fault{Err: databaseError{}}, nil)
+	w.end(patience)
+	w.want(t, sentry.Dropped, 1)
+}
+
+func TestAWrongDSNIsNotRepeated(t *testing.T) {
+	for _, dsn := range []string{"", "https://hunter2@sentry.test", "https://sentry.test/hunter2", "ftp://hunter2@sentry.test/1", "https://hunter2@ sentry.test/1"} {
+		_, err := sentry.New(t.Context(), sentry.Options{DSN: dsn})
+		if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "SENTRY_DSN") {
+			t.Errorf("%q: %v", dsn, err)
+		}
+	}
+}

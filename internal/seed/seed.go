@@ -79,7 +79,8 @@ func Run(ctx context.Context, url string, opts Options) (result Result, err erro
 		write = func(ctx context.Context) error { return withoutIndexes(ctx, conn, url, r.write) }
 	}
 	if err := write(ctx); err != nil {
-		return Result{}, fmt.Errorf("seed: %w", err)
+		// An interruption may show as a connection that it closed, and is to be told as what it is.
+		return Result{}, fmt.Errorf("seed: %w", errors.Join(ctx.Err(), err))
 	}
 	written := time.Now()
 	// What autovacuum would come to do in a while: statistics, and the mark on pages that everybody sees, for scans of an index alone.

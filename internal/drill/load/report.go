@@ -134,9 +134,9 @@ func markdown(results []result, machine string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Machine: %s\n", machine)
 	for _, r := range results {
-		fmt.Fprintf(&b, "\n### %s\n\n`%s.js`, %d replica(s) %s\n\n"+
+		fmt.Fprintf(&b, "\n### %s\n\n`%s.js`, %d replica(s)%s\n\n"+
 			"| route | requests | p50 ms | p95 ms | p99 ms | max ms |\n| --- | ---: | ---: | ---: | ---: | ---: |\n",
-			r.name, r.script, r.replicas, strings.Join(r.settings, " "))
+			r.name, r.script, r.replicas, strings.TrimRight(" "+strings.Join(r.settings, " "), " "))
 		for _, row := range r.rows() {
 			fmt.Fprintf(&b, "| %s | %s |\n", row.route, strings.Join(row.cells, " | "))
 		}

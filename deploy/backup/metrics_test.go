@@ -40,7 +40,7 @@ func told(t *testing.T, info, psql string, env ...string) map[string]string {
 	script(t, filepath.Join(dir, "psql"), psql)
 	file := filepath.Join(dir, "metrics.txt")
 	cmd := exec.CommandContext(t.Context(), "./backup", "status")
-	cmd.Env = append(env, "PATH="+dir+":/usr/bin:/bin", "BACKUP_METRICS_FILE="+file)
+	cmd.Env = slices.Concat(env, []string{"PATH=" + dir + ":/usr/bin:/bin", "BACKUP_METRICS_FILE=" + file})
 	said, err := cmd.CombinedOutput()
 	if _, missing := os.Stat(file); missing != nil {
 		t.Fatalf("nothing was written: %v, %s", err, said)

@@ -121,50 +121,58 @@ func TestAnUnreadableRepositoryLeavesTheMetrics(t *testing.T) {
 	}
 }
 
-// The job that compose brings is one that Prometheus takes, in the place that its configuration looks at, for the file and container of compose.yml.
+// scrapeJob is a job of a Prometheus configuration whose targets stand in files.
+type scrapeJob struct {
+	Name  string `yaml:"job_name"`
+	Path  string `yaml:"metrics_path"`
+	Files []struct {
+		Files []string
+	} `yaml:"file_sd_configs"`
+}
+
+// backupJob is the one of deploy/monitoring that asks for the backups.
+func backupJob(t *testing.T) (job scrapeJob) {
+	t.Helper()
+	var configuration struct {
+		Jobs []scrapeJob `yaml:"scrape_configs"`
+	}
+	if err := yaml.Unmarshal([]byte(read(t, "../monitoring/prometheus.yml")), &configuration); err != nil {
+		t.Fatal(err)
+	}
+	for _, job := range configuration.Jobs {
+		if job.Name == "profile-api-backup" && len(job.Files) == 1 && len(job.Files[0].Files) == 1 {
+			return job
+		}
+	}
+	t.Fatal("Prometheus has no job profile-api-backup with targets from files")
+	return job
+}
+
+// The targets that compose brings lie where the job looks, and are the file and container of compose.yml.
 func TestPrometheusFindsTheMetrics(t *testing.T) {
-	over := compose(t, "compose.yml")
-	var job struct {
-		ScrapeConfigs []struct {
-			JobName string `yaml:"job_name"`
-			Path    string `yaml:"metrics_path"`
-			Static  []struct{ Targets []string }
-		} `yaml:"scrape_configs"`
+	over, job := compose(t, "compose.yml"), backupJob(t)
+	var groups []struct{ Targets []string }
+	if err := yaml.Unmarshal([]byte(read(t, "targets.yml")), &groups); err != nil || len(groups) != 1 {
+		t.Fatalf("targets.yml: %v, %+v", err, groups)
 	}
-	text := strings.ReplaceAll(read(t, "scrape.yml"), "static_configs:", "static:")
-	if err := yaml.Unmarshal([]byte(text), &job); err != nil || len(job.ScrapeConfigs) != 1 || len(job.ScrapeConfigs[0].Static) != 1 {
-		t.Fatalf("scrape.yml: %v, %+v", err, job)
-	}
-	shown, scrape := over.Services["backup-metrics"], job.ScrapeConfigs[0]
+	shown := over.Services["backup-metrics"]
 	port := slices.Index(shown.Command, "-p") + 1
-	if scrape.JobName != "profile-api-backup" || !slices.Equal(shown.Entrypoint, []string{"httpd"}) || !slices.Equal(scrape.Static[0].Targets, []string{"backup-metrics:" + shown.Command[port]}) ||
-		over.Services["backup"].Environment["BACKUP_METRICS_FILE"] != shown.Command[slices.Index(shown.Command, "-h")+1]+scrape.Path {
-		t.Errorf("Prometheus asks %+v, and %q is shown", scrape, shown.Command)
+	if !slices.Equal(shown.Entrypoint, []string{"httpd"}) || !slices.Equal(groups[0].Targets, []string{"backup-metrics:" + shown.Command[port]}) ||
+		over.Services["backup"].Environment["BACKUP_METRICS_FILE"] != shown.Command[slices.Index(shown.Command, "-h")+1]+job.Path {
+		t.Errorf("Prometheus asks %q for %s, and %q is shown", groups[0].Targets, job.Path, shown.Command)
 	}
 	// Prometheus takes no content type but a few; httpd chooses it by the name, and has text/plain for this one.
-	if !strings.HasSuffix(scrape.Path, ".txt") {
-		t.Errorf("%s would not be text", scrape.Path)
+	if !strings.HasSuffix(job.Path, ".txt") {
+		t.Errorf("%s would not be text", job.Path)
 	}
 	if !strings.Contains(read(t, "Dockerfile"), " "+filepath.Dir(over.Services["backup"].Environment["BACKUP_METRICS_FILE"])+";") {
 		t.Error("the image lacks the folder, so that the volume would be root's")
 	}
-	if !slices.Equal(over.Services["prometheus"].Volumes, []string{"./deploy/backup/scrape.yml:/etc/prometheus/scrape/backup.yml:ro"}) {
+	const target = "/etc/prometheus/targets/backup.yml"
+	if !slices.Equal(over.Services["prometheus"].Volumes, []string{"./deploy/backup/targets.yml:" + target + ":ro"}) {
 		t.Errorf("Prometheus gets %q", over.Services["prometheus"].Volumes)
 	}
-	dir := t.TempDir()
-	for from, to := range map[string]string{"../monitoring/prometheus.yml": "prometheus.yml", "scrape.yml": "scrape/backup.yml"} {
-		to = filepath.Join(dir, to)
-		if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(to, []byte(read(t, from)), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if out, err := promtool(t, "", "check", "config", "--lint=all", "--lint-fatal", filepath.Join(dir, "prometheus.yml")); err != nil {
-		t.Errorf("promtool: %v: %s", err, out)
-	}
-	if !strings.Contains(read(t, "../monitoring/prometheus.yml"), "\nscrape_config_files: [scrape/*.yml]\n") {
-		t.Error("Prometheus does not look at scrape/")
+	if ok, err := filepath.Match(filepath.Join("/etc/prometheus", job.Files[0].Files[0]), target); err != nil || !ok {
+		t.Errorf("Prometheus looks at %s, and the file is %s", job.Files[0].Files[0], target)
 	}
 }

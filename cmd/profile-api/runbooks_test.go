@@ -95,7 +95,7 @@ func TestRunbooksNameRealMetrics(t *testing.T) {
 	p := s.replica(t, "EVENTS_STREAM", "profile-events")
 	token, _ := s.person(t)
 	p.get(t, "/v1/profiles/me", token).profile(t)
-	raw, checked := string(p.rawMetrics(t)), 0
+	raw, checked := string(p.rawMetrics(t))+besideTheProgram(t), 0
 	for _, page := range runbookPages(t) {
 		for name, labels := range metricsNamed(&page) {
 			checked++

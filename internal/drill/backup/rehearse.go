@@ -143,6 +143,9 @@ func (r *rehearsal) backUp(ctx context.Context) error {
 	if _, err := r.cluster.run(ctx, nil, "status", "archiver"); err != nil {
 		return err
 	}
+	if err := r.tellOfWaitingWAL(ctx); err != nil {
+		return err
+	}
 	list, err := r.cluster.backups(ctx)
 	if err != nil || len(list) != len(ages) || list[0].Type != "full" || list[len(list)-1].Type != []string{"full", "diff"}[len(ages)-1] {
 		return fmt.Errorf("not the backups that were due: %v %w", list, err)

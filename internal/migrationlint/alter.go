@@ -19,7 +19,7 @@ func (j *judge) alterTable() {
 	}
 	tables := []string{table}
 	for _, action := range actions {
-		tables = append(tables, j.references(&reader{list: action})...)
+		tables = append(tables, j.references(table, &reader{list: action})...)
 	}
 	j.locks(tables...)
 	for _, first := range []bool{true, false} { // PostgreSQL drops first, whatever the order
@@ -34,21 +34,17 @@ func (j *judge) alterTable() {
 // alterMade judges an ALTER of a table that nobody knows yet, as far as it touches one that somebody does.
 func (j *judge) alterMade(table string, actions [][]token) {
 	j.expand()
-	var others []string
 	for _, action := range actions {
 		a := &reader{list: action}
 		if a.next().is("attach", "inherit") { // makes the other one part of this, or this of the other one
 			j.refuse(Unknown)
 		}
-		if more := j.references(&reader{list: action}); len(more) > 0 {
-			others = append(others, more...)
-			if j.filled[table] && !a.notValid() {
-				j.refuse(ConstraintScans)
-			}
+		if j.filled[table] && a.has("references") && !a.notValid() {
+			j.refuse(ConstraintScans)
 		}
 	}
-	j.linked[table] = j.linked[table] || len(others) > 0
-	j.locks(others...)
+	j.require(table, actions)
+	j.locks(j.link(table, actions)...)
 }
 
 // action judges one action on a table that is in use.

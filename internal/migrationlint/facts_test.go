@@ -81,6 +81,10 @@ func TestWhatNarrowsBreaksThePreviousRelease(t *testing.T) {
 		{"ALTER TABLE people ADD c text; CREATE UNIQUE INDEX ON people (c); ALTER TABLE people ADD CONSTRAINT k CHECK (c <> '') NOT VALID", insert, ""},
 		{"ALTER TABLE people DROP CONSTRAINT people_name_key; ALTER TABLE people ADD UNIQUE (name) DEFERRABLE", insert, "55000"},
 		{"CREATE TABLE n (id int REFERENCES people); INSERT INTO n VALUES (1)", "DELETE FROM people", "23503"},
+		{"CREATE TABLE n (id int NOT NULL REFERENCES people ON DELETE SET NULL); INSERT INTO n VALUES (1)", "DELETE FROM people", "23502"},
+		{"CREATE TABLE n (name text REFERENCES people (name) ON DELETE CASCADE); INSERT INTO n VALUES ('y')", "UPDATE people SET name = 'z'", "23503"},
+		{"CREATE TABLE n (id int PRIMARY KEY REFERENCES people ON DELETE CASCADE); CREATE TABLE m (id int REFERENCES n); INSERT INTO n VALUES (1); INSERT INTO m VALUES (1)",
+			"DELETE FROM people", "23503"},
 		{"CREATE TABLE n (id int REFERENCES people ON DELETE SET NULL); INSERT INTO n VALUES (1)", "DELETE FROM people", ""},
 	} {
 		run(t, conn, "BEGIN", "CREATE TABLE people (id int PRIMARY KEY, name text UNIQUE)", "INSERT INTO people VALUES (1, 'y')", c.step)

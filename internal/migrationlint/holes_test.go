@@ -11,8 +11,6 @@ import (
 // Statements that lock, rewrite or break what runs although they look like safe ones, and beside them the safe ones.
 func TestStatementsThatLookSafe(t *testing.T) {
 	const (
-		made = "CREATE TABLE n (id int, b uuid); "
-		refs = "CREATE TABLE n (id uuid REFERENCES profiles ON DELETE CASCADE); "
 		in10 = " WHERE id IN (SELECT id FROM profiles ORDER BY id LIMIT 10)"
 		most = " WHERE id IN (SELECT id FROM profiles LIMIT 6000)"
 	)
@@ -51,7 +49,22 @@ func TestStatementsThatLookSafe(t *testing.T) {
 		{inTransaction, "INSERT INTO preferences (values) TABLE old", migrationlint.UnboundedRows},
 		{inTransaction, "INSERT INTO preferences VALUES (1) UNION ALL TABLE old", migrationlint.UnboundedRows},
 		{inTransaction, "INSERT INTO preferences (id) VALUES (1), (2)", ""},
+	} {
+		judge(t, c.head, strings.ReplaceAll(c.sql, "; ", ";\n"), c.want)
+	}
+}
 
+// Tables that look new, and locks that are held for longer than it looks.
+func TestTablesAndLocksThatLookSafe(t *testing.T) {
+	const (
+		made = "CREATE TABLE n (id int, b uuid); "
+		refs = "CREATE TABLE n (id uuid REFERENCES profiles ON DELETE CASCADE); "
+		in10 = " WHERE id IN (SELECT id FROM profiles ORDER BY id LIMIT 10)"
+	)
+	for _, c := range []struct {
+		head, sql string
+		want      migrationlint.Rule // empty: good
+	}{
 		// A table that only seems to be made here, or that ties one in use to it.
 		{inTransaction, "CREATE TABLE IF NOT EXISTS profiles (id int); CREATE INDEX i ON profiles (id)", migrationlint.IndexLocks},
 		{inTransaction, "CREATE TABLE IF NOT EXISTS profiles (id int); UPDATE profiles SET id = 1", migrationlint.UnboundedRows},
@@ -62,6 +75,16 @@ func TestStatementsThatLookSafe(t *testing.T) {
 		{inTransaction, made + "ALTER TABLE n ATTACH PARTITION profiles DEFAULT", migrationlint.Unknown},
 		{inTransaction, made + "ALTER TABLE n INHERIT profiles", migrationlint.Unknown},
 		{inTransaction, "CREATE TABLE n (id uuid REFERENCES profiles)", migrationlint.Narrows},
+		{inTransaction, "CREATE TABLE n (id uuid NOT NULL REFERENCES profiles ON DELETE SET NULL)", migrationlint.Narrows},
+		{inTransaction, "CREATE TABLE n (id uuid REFERENCES profiles ON DELETE SET NULL)", ""},
+		{inTransaction, "CREATE TABLE n (id uuid, PRIMARY KEY (id), CONSTRAINT k FOREIGN KEY (id) REFERENCES profiles ON DELETE SET NULL)", migrationlint.Narrows},
+		{inTransaction, made + "ALTER TABLE n ALTER COLUMN b SET NOT NULL; ALTER TABLE n ADD FOREIGN KEY (b) REFERENCES profiles ON DELETE SET NULL", migrationlint.Narrows},
+		{inTransaction, "CREATE TABLE n (id uuid REFERENCES profiles REFERENCES plans ON DELETE CASCADE)", migrationlint.Narrows},
+		{inTransaction, "CREATE TABLE n (id text REFERENCES profiles (clerk_user_id) ON DELETE CASCADE)", migrationlint.Narrows},
+		{inTransaction, "CREATE TABLE n (id text REFERENCES profiles (clerk_user_id) ON DELETE CASCADE ON UPDATE CASCADE)", ""},
+		{inTransaction, refs + "CREATE TABLE m (id uuid REFERENCES n)", migrationlint.Narrows},
+		{inTransaction, refs + "CREATE TABLE m (id uuid REFERENCES n ON DELETE CASCADE); CREATE TABLE o (id uuid REFERENCES m)", migrationlint.Narrows},
+		{inTransaction, made + "CREATE TABLE m (id uuid REFERENCES n)", ""},
 		{inTransaction, `CREATE TABLE "s.profiles" (a int); CREATE INDEX i ON s.profiles (a)`, migrationlint.IndexLocks},
 		{inTransaction, made + "INSERT INTO n SELECT 1 FROM profiles FOR UPDATE", migrationlint.UnboundedRows},
 		{without, refs + "INSERT INTO n SELECT id FROM profiles", migrationlint.UnboundedRows},
@@ -107,6 +130,7 @@ func TestColumnsAndConditionsThatLookSafe(t *testing.T) {
 		{inTransaction, "ALTER TABLE profiles ADD c int DEFAULT NULL::int NOT NULL", migrationlint.NotNullWithoutDefault},
 		{inTransaction, `ALTER TABLE profiles ADD c "serial"`, migrationlint.RewritesTable},
 		{inTransaction, "ALTER TABLE profiles ADD c short_text", migrationlint.Unknown},
+		{inTransaction, `ALTER TABLE profiles ADD c "integer"`, migrationlint.Unknown},
 		{inTransaction, "ALTER TABLE profiles ADD c text DEFAULT 'x'::short_text", migrationlint.VolatileDefault},
 		{inTransaction, "CREATE TYPE mood AS ENUM ('a'); ALTER TABLE profiles ADD c mood DEFAULT 'a'::mood", ""},
 		{inTransaction, "ALTER TABLE profiles ADD c numeric(10,2)[] DEFAULT '{}', ADD d timestamp (3) with time zone NOT NULL DEFAULT now(), ADD e double precision", ""},
@@ -128,6 +152,9 @@ func TestColumnsAndConditionsThatLookSafe(t *testing.T) {
 		{without, "ALTER TABLE profiles ADD c text DEFAULT ''" + check + "(c <> '') NOT VALID", migrationlint.Narrows},
 		{without, "ALTER TABLE profiles ADD c text" + check + "(c IS NOT NULL)" + valid, migrationlint.Narrows},
 		{without, "ALTER TABLE profiles ADD c text" + check + "(coalesce(c, '') <> '')" + valid, migrationlint.Narrows},
+		{without, "ALTER TABLE profiles ADD c text" + check + "(c(c))" + valid, migrationlint.Narrows},
+		{without, "ALTER TABLE profiles ADD c text; " + build + "CREATE UNIQUE INDEX CONCURRENTLY i ON profiles (c(bio))", migrationlint.Narrows},
+		{without, "ALTER TABLE profiles ADD c uuid; ALTER TABLE profiles ADD CONSTRAINT k FOREIGN KEY (c, bio) REFERENCES plans MATCH FULL ON DELETE CASCADE" + valid, migrationlint.Narrows},
 		{without, "ALTER TABLE profiles ADD c text" + check + "(c <> bio)" + valid, migrationlint.Narrows},
 		{without, "ALTER TABLE profiles ADD c uuid; ALTER TABLE profiles ADD CONSTRAINT k FOREIGN KEY (c) REFERENCES plans ON DELETE SET NULL" + valid, ""},
 		{without, "ALTER TABLE profiles ADD c uuid; ALTER TABLE profiles ADD CONSTRAINT k FOREIGN KEY (c) REFERENCES plans" + valid, migrationlint.Narrows},
@@ -167,7 +194,8 @@ func TestWhatAnEarlierFileMadeIsNotMadeAnew(t *testing.T) {
 		without + "DROP INDEX CONCURRENTLY IF EXISTS people_new_idx;\nCREATE INDEX CONCURRENTLY people_new_idx ON people (id);\n":                                        "",
 		inTransaction + "ALTER TABLE people " + again + ";\n":                                                                                                            migrationlint.Contract,
 		contract + "ALTER TABLE people " + again + ";\n":                                                                                                                 "",
-		inTransaction + "ALTER TABLE people DROP CONSTRAINT people_pkey, ADD CONSTRAINT people_pkey UNIQUE USING INDEX people_id;\n":                                     migrationlint.Contract,
+		inTransaction + "ALTER TABLE people DROP CONSTRAINT other, ADD CONSTRAINT other UNIQUE USING INDEX people_id;\n":                                                 migrationlint.Contract,
+		inTransaction + "ALTER TABLE people DROP CONSTRAINT IF EXISTS people_pkey, ADD CONSTRAINT people_pkey UNIQUE USING INDEX people_id;\n":                           migrationlint.Contract,
 		without + "ALTER TABLE people ADD COLUMN IF NOT EXISTS name text;\nDROP INDEX CONCURRENTLY IF EXISTS i;\nCREATE UNIQUE INDEX CONCURRENTLY i ON people (name);\n": migrationlint.Narrows,
 	} {
 		dir := fstest.MapFS{"00001_a.sql": {Data: []byte(first)}, "00002_b.sql": {Data: []byte(sql)}}

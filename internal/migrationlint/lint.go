@@ -44,7 +44,8 @@ const (
 	Contract Rule = "contract: takes away what the previous release may use; put it into a file of its own that " +
 		"says -- contract: since <commit of the release that stopped>"
 	Narrows Rule = "narrows: the previous release may write, or delete, what this refuses; put it into a file of its own that says " +
-		"-- contract: since <commit of the release that keeps to it>, or limit it to columns added here; REFERENCES: ON DELETE CASCADE or SET NULL"
+		"-- contract: since <commit of the release that keeps to it>, or limit it to columns added here; " +
+		"REFERENCES: ON DELETE CASCADE, or SET NULL where null may be, and ON UPDATE CASCADE unless it is to id"
 	Mixed       Rule = "mixed: a file of contract steps holds nothing else, because it goes out a release later"
 	NotReleased Rule = "not-released: the release that -- contract: since names is not in deploy/releases/list, so an older one may still run"
 	Hidden      Rule = "hidden: what it does cannot be seen here; write the statements themselves"

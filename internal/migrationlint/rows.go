@@ -76,10 +76,10 @@ func (j *judge) takesRows(n int) {
 
 // bound reads the end WHERE id IN (SELECT id FROM table … LIMIT n) and returns n, or 0
 // for anything else. It must be just that: another column has many rows for a value, another
-// table or name lets the inner query depend on the outer row, FROM or USING may have
-// another column of that name, and with FOR UPDATE a plan may run the inner query again.
+// table or name lets the inner query depend on the outer row, FROM may have another
+// column of that name, and with FOR UPDATE a plan may run the inner query again.
 func (r *reader) bound(table string) int {
-	if r.top("from") >= 0 || r.top("using") >= 0 {
+	if r.top("from") >= 0 {
 		return 0
 	}
 	at := r.top("where")

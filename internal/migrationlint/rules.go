@@ -25,7 +25,8 @@ type judge struct {
 	earlier   map[string]bool   // what the migrations before made; see remember
 	made      map[string]bool   // tables made here, and so empty and unknown to others
 	filled    map[string]bool   // those of them that got rows from elsewhere
-	linked    map[string]bool   // those of them that refer to a table in use
+	linked    map[string]bool   // those of them that refer to a table in use, or to one that does
+	required  map[string]bool   // table.column of theirs that is never null
 	fresh     map[string]bool   // table.column added here → whether it is null until somebody knows it
 	types     map[string]bool   // made by CREATE TYPE, which makes no domains
 	functions map[string]bool   // functions made here, which may do anything
@@ -44,7 +45,7 @@ type judge struct {
 func newJudge(f file, earlier map[string]bool) *judge {
 	set := func() map[string]bool { return map[string]bool{} }
 	return &judge{
-		file: f, earlier: earlier, made: set(), filled: set(), linked: set(), fresh: set(), types: set(), functions: set(),
+		file: f, earlier: earlier, made: set(), filled: set(), linked: set(), required: set(), fresh: set(), types: set(), functions: set(),
 		dropped: map[string]int{}, unshown: map[string]int{}, checks: map[string]string{}, proven: map[string]string{},
 	}
 }
@@ -217,35 +218,9 @@ func (j *judge) createTable() {
 	if !maybe { // else it may be one that is in use
 		j.made[table] = true
 	}
-	var others []string
-	for _, part := range s.inBrackets().actions() {
-		others = append(others, j.references(&reader{list: part})...)
-	}
-	j.linked[table] = len(others) > 0
-	j.locks(others...)
-}
-
-// references are the tables in use that a column or constraint refers to, whose lock
-// it takes. Their rows are deleted by releases that know nothing of this one's.
-func (j *judge) references(r *reader) (others []string) {
-	for ; !r.end(); r.at++ {
-		if !r.next().is("references") {
-			continue
-		}
-		other := (&reader{list: r.list, at: r.at + 1}).table()
-		if j.made[other] {
-			continue
-		}
-		others = append(others, other)
-		rest := &reader{list: r.list, at: r.at + 1}
-		if end := rest.top("references"); end >= 0 {
-			rest.list = rest.list[:end]
-		}
-		if !rest.hasRow("on", "delete", "cascade") && !rest.hasRow("on", "delete", "set", "null") {
-			j.narrow(false)
-		}
-	}
-	return others
+	parts := s.inBrackets().actions()
+	j.require(table, parts)
+	j.locks(j.link(table, parts)...)
 }
 
 func (j *judge) createIndex(unique bool) {

@@ -174,7 +174,7 @@ func TestKubernetesRunsTheSchedule(t *testing.T) {
 			t.Errorf("%s is a %s", job.Metadata.Name, job.Kind)
 		}
 	}
-	want := map[string]string{"backup-full": "17 2 * * 0", "backup-differential": "17 2 * * 1-6", "backup-check": "47 * * * *"}
+	want := map[string]string{"backup": "17 * * * *", "backup-full": "17 2 * * 0", "backup-verify": "37 4 * * *", "backup-check": "47 * * * *"}
 	if len(schedules) != len(want) {
 		t.Errorf("the jobs are %v", schedules)
 	}

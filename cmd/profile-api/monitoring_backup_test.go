@@ -10,6 +10,8 @@ import (
 // ofKubernetes is what kube-state-metrics shows of the CronJobs in deploy/backup/kubernetes (its docs/metrics/workload/cronjob-metrics.md).
 const ofKubernetes = `kube_cronjob_created{namespace="profile-api",cronjob="backup-check"} 1
 kube_cronjob_status_last_successful_time{namespace="profile-api",cronjob="backup-check"} 1
+kube_cronjob_created{namespace="profile-api",cronjob="backup-verify"} 1
+kube_cronjob_status_last_successful_time{namespace="profile-api",cronjob="backup-verify"} 1
 `
 
 // besideTheProgram are the series that rules and runbooks ask for and that the program does not show: those that

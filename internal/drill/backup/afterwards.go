@@ -116,7 +116,7 @@ func (r *rehearsal) endOfArchive(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	r.say("recovery point without a target (the end of the archive): %d of %d acknowledged writes lost, the oldest %.1f s before the destruction (archive_timeout %s)",
+	r.say("recovery point at the end of the archive: %d of %d acknowledged writes lost, the oldest %.1f s before the destruction (archive_timeout %s)",
 		lost, len(acked), window.Seconds(), timeout)
 	if err := bounded(window, timeout); err != nil {
 		return err

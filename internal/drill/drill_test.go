@@ -33,6 +33,18 @@ func TestTrafficCountsWhatIsLost(t *testing.T) {
 	}
 }
 
+// The rate is kept over the whole stretch, whatever a single call was late by.
+func TestTrafficKeepsItsRate(t *testing.T) {
+	const rate = 2000 // more than a ticker keeps up with on a busy machine
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	begin := time.Now()
+	r := drill.Traffic{Rate: rate, Call: func(context.Context, int) error { return nil }}.Run(ctx)
+	if due := int(time.Since(begin).Seconds() * rate); r.Sent < rate*9/10 || r.Sent > due+1 {
+		t.Errorf("%d calls were made in a second, at a rate of %d", r.Sent, rate)
+	}
+}
+
 // A server that stalls is not spared: calls go out while others wait, and the end waits for them all.
 func TestTrafficIsAnOpenModel(t *testing.T) {
 	release := make(chan struct{})

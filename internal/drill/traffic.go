@@ -34,8 +34,8 @@ func (t Traffic) Run(ctx context.Context) Report {
 	var wg sync.WaitGroup
 	report := Report{Reasons: map[string]int{}}
 	begin := time.Now()
-	tick := time.NewTicker(time.Second / time.Duration(t.Rate))
-	defer tick.Stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for ctx.Err() == nil {
 		n := report.Sent
 		report.Sent++
@@ -50,9 +50,11 @@ func (t Traffic) Run(ctx context.Context) Report {
 				report.Reasons[err.Error()]++
 			}
 		})
+		// Each call has its time since the beginning: when this machine stalls, what was missed is made up, where a ticker would drop it.
+		timer.Reset(time.Until(begin.Add(time.Duration(report.Sent) * time.Second / time.Duration(t.Rate))))
 		select {
 		case <-ctx.Done():
-		case <-tick.C:
+		case <-timer.C:
 		}
 	}
 	wg.Wait()

@@ -7,8 +7,11 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/profile-api/profile-api/internal/drill"
 	"github.com/profile-api/profile-api/internal/testservers"
@@ -123,5 +126,34 @@ func TestGrowthIsJudged(t *testing.T) {
 	}
 	if g := (result{}).growth(); g == "" {
 		t.Error("a soak that nobody watched is judged well")
+	}
+	dead := func(i int) float64 { return max(0, 95-float64(i)) * (1 << 20) }
+	if g := soak(steady, dead).growth(); g == "" {
+		t.Error("a soak whose end could not be read is judged well")
+	}
+}
+
+// What stood still for some seconds is told, however quiet the rest was.
+func TestAFullSecondIsTold(t *testing.T) {
+	quiet := result{}
+	for i := range 60 {
+		quiet.samples = append(quiet.samples, sample{at: time.Duration(i) * time.Second, program: float64(i) * 0.1, goroutines: 1, rss: 1})
+	}
+	if said := quiet.full(); said != "nothing was full in any second" {
+		t.Errorf("quiet: %s", said)
+	}
+	pool := result{samples: slices.Clone(quiet.samples)}
+	for i := 5; i < 60; i++ {
+		pool.samples[i].waited = min(float64(i-4)*9, 27)
+	}
+	if said := pool.bottleneck(); !strings.HasSuffix(said, "full was the pool for 3 s") {
+		t.Errorf("27 s of waits in three seconds: %s", said)
+	}
+	busy := result{samples: slices.Clone(quiet.samples)}
+	for i := 30; i < 60; i++ {
+		busy.samples[i].k6 = float64(runtime.NumCPU()) * 2
+	}
+	if said := busy.bottleneck(); !strings.HasSuffix(said, "full were the processors for 1 s, k6's share included") {
+		t.Errorf("a full second: %s", said)
 	}
 }

@@ -51,14 +51,15 @@ func (r result) ends(of func(sample) float64) (begin, end float64) {
 // growth says what grew too much, if anything did; a soak that was not watched is not judged well.
 func (r result) growth() string {
 	begin, end := r.ends(func(s sample) float64 { return s.goroutines })
-	if begin == 0 {
-		return "too short to judge memory and goroutines"
+	rss, rssEnd := r.ends(func(s sample) float64 { return s.rss })
+	if begin == 0 || end == 0 || rss == 0 || rssEnd == 0 {
+		return "too short to judge memory and goroutines, or they could not be read"
 	}
 	if end > begin*maxGoroutines+roomGoroutines {
 		return fmt.Sprintf("goroutines grew from %.0f to %.0f", begin, end)
 	}
-	if begin, end = r.ends(func(s sample) float64 { return s.rss }); end > begin*maxRSS+roomRSS {
-		return fmt.Sprintf("memory grew from %.0f to %.0f MiB", begin/(1<<20), end/(1<<20))
+	if rssEnd > rss*maxRSS+roomRSS {
+		return fmt.Sprintf("memory grew from %.0f to %.0f MiB", rss/(1<<20), rssEnd/(1<<20))
 	}
 	return ""
 }
@@ -77,13 +78,31 @@ func (r result) bottleneck() string {
 	goroutines, goroutinesEnd := r.ends(func(s sample) float64 { return s.goroutines })
 	rss, rssEnd := r.ends(func(s sample) float64 { return s.rss })
 	line += fmt.Sprintf("; goroutines %.0f → %.0f, memory %.0f → %.0f MiB", goroutines, goroutinesEnd, rss/(1<<20), rssEnd/(1<<20))
-	switch {
-	case program+k6+database > 0.85*float64(runtime.NumCPU()):
-		return line + "; the processors were full, k6's share included"
-	case (last.waited-first.waited)/seconds > 1: // more than one request waiting at any time
-		return line + "; the pool was the bottleneck"
+	return line + "; " + r.full()
+}
+
+// full says what was full for how long: looks apart, since a run that is quiet in the mean may have stood still in its ramp.
+func (r result) full() string {
+	var processors, pool float64 // seconds
+	for i, now := range r.samples[1:] {
+		was := r.samples[i]
+		seconds := (now.at - was.at).Seconds()
+		if now.program+now.k6+now.database-was.program-was.k6-was.database > 0.85*float64(runtime.NumCPU())*seconds {
+			processors += seconds
+		}
+		if now.waited-was.waited > seconds { // more than one request waiting at any time
+			pool += seconds
+		}
 	}
-	return line + "; nothing was full"
+	switch {
+	case processors > 0 && pool > 0:
+		return fmt.Sprintf("full were the processors for %.0f s, k6's share included, and the pool for %.0f s", processors, pool)
+	case processors > 0:
+		return fmt.Sprintf("full were the processors for %.0f s, k6's share included", processors)
+	case pool > 0:
+		return fmt.Sprintf("full was the pool for %.0f s", pool)
+	}
+	return "nothing was full in any second"
 }
 
 // row is a line of the table, without the run's name.
@@ -96,9 +115,12 @@ func (r result) rows() (rows []row) {
 	const prefix = "http_req_duration"
 	for _, name := range slices.Sorted(maps.Keys(r.summary.Metrics)) {
 		route := strings.TrimSuffix(strings.TrimPrefix(name, prefix+"{route:"), "}")
-		if name == prefix {
+		switch {
+		case name == prefix:
 			route = "all"
-		} else if !strings.HasPrefix(name, prefix+"{route:") {
+		case name == prefix+"{phase:recovered}":
+			route = "all, after the spike"
+		case !strings.HasPrefix(name, prefix+"{route:"):
 			continue
 		}
 		v := r.summary.Metrics[name].Values

@@ -20,28 +20,37 @@ const tree = "../../.."
 var quickEnd = drill.Settings{"GORACE": "atexit_sleep_ms=0"}
 
 // The releases of the drill, with the real proxy and more callers, on replicas that start at once. make rollout-drill is the long form.
-func TestTheShortDrill(t *testing.T) {
+func TestTheShortReleases(t *testing.T) {
 	if _, found := process.Find("haproxy"); !found {
 		t.Skip("no haproxy here; internal/tools/prerequisites says so before a run")
 	}
-	f := shortFleet(t)
-	if err := f.fillStable(t.Context(), standInNamed(t, "v1")); err != nil {
-		t.Fatal(err)
-	}
-	nothing := func(context.Context, string) error { return nil }
-	if err := f.goodRelease(t.Context(), standInNamed(t, "v2"), nothing); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"fails", "slow"} {
-		if err := f.badRelease(t.Context(), name, standInNamed(t, name)); err != nil {
+	t.Run("a good version", func(t *testing.T) {
+		t.Parallel()
+		f := shortFleet(t)
+		nothing := func(context.Context, string) error { return nil }
+		if err := f.goodRelease(t.Context(), standInNamed(t, "v2"), nothing); err != nil {
 			t.Fatal(err)
 		}
-	}
+		f.tell(t)
+	})
+	t.Run("bad ones", func(t *testing.T) {
+		t.Parallel()
+		f := shortFleet(t)
+		for _, name := range []string{"fails", "slow"} {
+			if err := f.badRelease(t.Context(), name, standInNamed(t, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f.tell(t)
+		aCanaryThatDies(t, f)
+	})
+}
+
+func (f *fleet) tell(t *testing.T) {
 	t.Log(strings.Join(f.rows, "\n"))
 	for _, fault := range f.faults {
 		t.Error(fault)
 	}
-	aCanaryThatDies(t, f)
 }
 
 // aCanaryThatDies takes with it what it was about to answer, and must not stay a canary.
@@ -62,6 +71,7 @@ func aCanaryThatDies(t *testing.T, f *fleet) {
 	}
 }
 
+// shortFleet is one of the old version, which has the traffic.
 func shortFleet(t *testing.T) *fleet {
 	// Not t.TempDir, whose name may be longer than the path of a socket can be.
 	dir, err := os.MkdirTemp("", "rollout-")
@@ -74,13 +84,16 @@ func shortFleet(t *testing.T) *fleet {
 		t.Fatal(err)
 	}
 	people := newCallers("http://"+front.addr, strconv.Itoa)
-	f := &fleet{dir: dir, front: front, env: quickEnd, traffic: drill.Traffic{Rate: 8 * rate, Call: people.call}}
+	f := &fleet{dir: dir, front: front, env: quickEnd, traffic: drill.Traffic{Rate: 6 * rate, Call: people.call}}
 	t.Cleanup(func() {
 		f.killAll()
 		if err := front.stop(context.WithoutCancel(t.Context())); err != nil {
 			t.Error(err)
 		}
 	})
+	if err := f.fillStable(t.Context(), standInNamed(t, "v1")); err != nil {
+		t.Fatal(err)
+	}
 	return f
 }
 

@@ -44,7 +44,7 @@ func standIn(behaviour string) error {
 	registry.MustRegister(clerk, took)
 	api := http.NewServeMux()
 	api.HandleFunc("/health/ready", func(w http.ResponseWriter, _ *http.Request) {
-		if ctx.Err() != nil || behaviour == "never-ready" {
+		if ctx.Err() != nil {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 	})

@@ -26,6 +26,9 @@ type step struct{ share, replicas int }
 // As the Rollout of deploy/kubernetes has them.
 var steps = []step{{10, 1}, {50, 2}, {100, 3}}
 
+// mostOfBad is the share, in percent, that a bad version must never exceed. It is not read off the steps, which it is to judge.
+const mostOfBad = 10
+
 // release is what came of letting out a version.
 type release struct {
 	verdict       string        // why it was rolled back; empty: it was promoted
@@ -141,7 +144,7 @@ func (f *fleet) rollBack(ctx context.Context, r *release) error {
 	if err := f.front.give(ctx, 0, len(f.canary)); err != nil {
 		return err
 	}
-	o, err := f.observe(ctx, 0, func(o observed) bool { return o.all.all >= enough })
+	o, err := f.observe(ctx, 0, func(o observed) bool { return o.all.all >= 2*enough })
 	if errors.Is(err, errSilent) {
 		return nil // it died, and answers nobody
 	}
@@ -209,14 +212,13 @@ func (r release) faultsOfBad(callers drill.Report) (faults []string) {
 	if r.verdict == "" {
 		faults = append(faults, "it was not noticed")
 	}
-	first := steps[0].share
 	for _, o := range r.steps {
-		if o.asked > first {
+		if o.asked > mostOfBad {
 			faults = append(faults, fmt.Sprintf("it came to the step of %d %%", o.asked))
 		}
 	}
-	if all, p := r.met.all+r.others(), float64(first)/100; r.met.all > p*all+spread(p, all) {
-		faults = append(faults, fmt.Sprintf("%.0f of %.0f requests met it, more than %d %%", r.met.all, all, first))
+	if all, p := r.met.all+r.others(), float64(mostOfBad)/100; r.met.all > p*all+spread(p, all) {
+		faults = append(faults, fmt.Sprintf("%.0f of %.0f requests met it, more than %d %%", r.met.all, all, mostOfBad))
 	}
 	if float64(callers.Lost) > r.met.failed {
 		faults = append(faults, fmt.Sprintf("%d requests were lost, and it failed %.0f", callers.Lost, r.met.failed))

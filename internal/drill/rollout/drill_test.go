@@ -74,7 +74,7 @@ func aCanaryThatDies(t *testing.T, f *fleet) {
 // shortFleet is one of the old version, which has the traffic.
 func shortFleet(t *testing.T) *fleet {
 	// Not t.TempDir, whose name may be longer than the path of a socket can be.
-	dir, err := os.MkdirTemp("", "rollout-")
+	dir, err := process.TempDir(nil, "rollout")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,5 +230,20 @@ func TestStepsAndLimitsAreThoseOfKubernetes(t *testing.T) {
 	limits := []string{strconv.FormatFloat(mostFailed, 'g', -1, 64), strconv.FormatFloat(slow, 'g', -1, 64)}
 	if there := find("analysis.yaml", `failureCondition: .* > ([0-9.]+)`); !slices.Equal(limits, there) {
 		t.Errorf("the limits are %v here and %v there", limits, there)
+	}
+}
+
+func TestTheRunbookTakesAllTrafficFromCanaries(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(tree, "docs/runbooks/rollback.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p proxy
+	for i := range slots {
+		p.stable = append(p.stable, server{name: "replica" + strconv.Itoa(i+1)})
+		p.canary = append(p.canary, server{name: "canary" + strconv.Itoa(i+1)})
+	}
+	if want := `echo "` + p.commands(0, slots) + `" | socat`; !strings.Contains(string(text), want) {
+		t.Errorf("the page lacks: %s", want)
 	}
 }

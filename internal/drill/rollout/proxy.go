@@ -95,6 +95,16 @@ func weights(share, stable, canaries int) (ofStable, ofCanary int) {
 // give lets the first n canaries together have share percent of the requests
 // from now on. No connection is closed and no request is cut off by that.
 func (p *proxy) give(ctx context.Context, share, n int) error {
+	answer, err := p.ask(ctx, p.commands(share, n))
+	if err == nil && answer != "" {
+		err = fmt.Errorf("HAProxy does not take the weights: %s", answer)
+	}
+	return err
+}
+
+// commands are those of HAProxy's runtime API that give the share. Who gets
+// more comes first, so that there is always somebody who gets something.
+func (p *proxy) commands(share, n int) string {
 	ofStable, ofCanary := weights(share, len(p.stable), n)
 	set := func(list []server, weight int) (commands []string) {
 		for _, s := range list {
@@ -103,14 +113,10 @@ func (p *proxy) give(ctx context.Context, share, n int) error {
 		return commands
 	}
 	first, second := set(p.canary[:n], ofCanary), set(p.stable, ofStable)
-	if ofCanary == 0 { // those that get more come first, so that there is always one that gets some
+	if ofCanary == 0 {
 		first, second = second, first
 	}
-	answer, err := p.ask(ctx, strings.Join(append(first, second...), "; "))
-	if err == nil && answer != "" {
-		err = fmt.Errorf("HAProxy does not take the weights: %s", answer)
-	}
-	return err
+	return strings.Join(append(first, second...), "; ")
 }
 
 // awaitUp waits until the proxy has found the server to be ready.

@@ -125,6 +125,7 @@ func (f *fleet) crash(ctx context.Context, binary string) error {
 	if err := f.fillStable(ctx, binary); err != nil {
 		return err
 	}
+	time.Sleep(2 * time.Second)
 	report, faults := after(), []string(nil)
 	if report.Lost > 0 {
 		faults = append(faults, "requests were lost")

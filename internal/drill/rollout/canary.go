@@ -48,23 +48,21 @@ type observed struct {
 // nothing wrong at any of them; the first verdict sends all traffic back.
 func (f *fleet) release(ctx context.Context, binary string) (r release, err error) {
 	begin := time.Now()
-	defer func() { // however it ends, the resting state is that the stable replicas have the traffic
-		err = errors.Join(err, f.retireCanaries(context.WithoutCancel(ctx)))
-		r.took = time.Since(begin).Round(lookEvery)
-	}()
+	defer func() { r.took = time.Since(begin).Round(lookEvery) }()
 	for _, s := range steps {
 		if r.verdict = f.startCanaries(ctx, s.replicas, binary); r.verdict == "" {
 			r.verdict, err = f.analyse(ctx, s, &r)
 		}
-		if err != nil {
-			return r, err
-		}
 		if r.verdict != "" {
 			r.noticed = time.Since(begin).Round(lookEvery)
-			return r, f.rollBack(ctx, &r)
+			err = f.rollBack(ctx, &r)
+		}
+		if r.verdict != "" || err != nil { // a release that nobody watches any more goes back too
+			return r, errors.Join(err, f.retireCanaries(context.WithoutCancel(ctx)))
 		}
 	}
-	return r, f.promote(ctx, binary)
+	err = f.promote(ctx, binary)
+	return r, err
 }
 
 // startCanaries starts replicas of the new version until there are n that the
@@ -158,14 +156,18 @@ func (f *fleet) rollBack(ctx context.Context, r *release) error {
 }
 
 // promote puts the new version into the places of the old one, which has no
-// traffic by now, so that what comes after a release is as it was before.
+// traffic by now, so that what comes after a release is as it was before. When
+// that fails, the canaries keep the traffic.
 func (f *fleet) promote(ctx context.Context, binary string) error {
 	say("promoted: the new version takes the places of the old one")
 	if err := stopAll(ctx, f.stable); err != nil {
 		return err
 	}
 	f.stable = f.stable[:0]
-	return f.fillStable(ctx, binary)
+	if err := f.fillStable(ctx, binary); err != nil {
+		return err
+	}
+	return f.retireCanaries(ctx)
 }
 
 // retireCanaries leaves all traffic to the stable replicas and stops the canaries, which end what they have begun.

@@ -156,7 +156,7 @@ func TestLinksResolve(t *testing.T) {
 
 // foreign are names in capitals that are no settings of the program's.
 var foreign = []string{
-	"REDISCLI_AUTH", "GOMEMLIMIT", "NAME_FILE", "PGDATA", // environments of other programs
+	"REDISCLI_AUTH", "GOMEMLIMIT", "NAME_FILE", "PGDATA", "ADMIN_SOCKET", // environments of other programs
 }
 
 var setting = regexp.MustCompile(`\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b(\*?)`)

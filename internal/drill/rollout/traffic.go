@@ -10,9 +10,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/profile-api/profile-api/internal/clerkstandin"
-	"github.com/profile-api/profile-api/internal/drill"
 )
 
 const (
@@ -33,10 +30,11 @@ type callers struct {
 	written     map[int][]string // by person, what was acknowledged
 }
 
-func newCallers(clerk *clerkstandin.Server, base string) *callers {
+// newCallers takes where they call, and what makes a token for each person.
+func newCallers(base string, mint func(who int) string) *callers {
 	c := &callers{base: base, written: map[int][]string{}}
 	for i := range people {
-		c.tokens = append(c.tokens, clerk.Mint(clerkstandin.WithUser(clerkstandin.UserID(fmt.Sprint("drill", i)))))
+		c.tokens = append(c.tokens, mint(i))
 	}
 	c.kept = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 50}}
 	c.fresh = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
@@ -110,8 +108,4 @@ func (c *callers) missing(ctx context.Context) (acknowledged, gone int, err erro
 		}
 	}
 	return acknowledged, gone, nil
-}
-
-func (c *callers) start(ctx context.Context) (stop func() drill.Report) {
-	return drill.Traffic{Rate: rate, Call: c.call}.Start(ctx)
 }

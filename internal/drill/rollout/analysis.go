@@ -23,7 +23,7 @@ const (
 	enough     = 100
 )
 
-// answers are what replicas have answered outside of /health, as their metrics tell.
+// answers are what replicas have answered under /v1, as their metrics tell: neither probes nor scanners prove a version good.
 type answers struct{ all, failed, slow float64 }
 
 func (a answers) plus(b answers) answers {
@@ -69,7 +69,7 @@ func scrape(ctx context.Context, r *drill.Replica) (a answers, err error) {
 	quick := 0.0
 	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
 		m := sample.FindStringSubmatch(lines.Text())
-		if len(m) < 4 || strings.Contains(m[2], `route="/health`) {
+		if len(m) < 4 || !strings.Contains(m[2], `route="/v1/`) {
 			continue
 		}
 		n, err := strconv.ParseFloat(m[3], 64)

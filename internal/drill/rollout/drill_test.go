@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -9,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/profile-api/profile-api/internal/drill"
 	"github.com/profile-api/profile-api/internal/process"
@@ -46,6 +50,21 @@ func TestTheShortReleases(t *testing.T) {
 	})
 }
 
+// What a replica with much to do may take to say that it is ready must not put it out: all have much to do at once.
+func TestReplicasThatAreSlowToSayTheyAreReadyStay(t *testing.T) {
+	if _, found := process.Find("haproxy"); !found {
+		t.Skip("no haproxy here; internal/tools/prerequisites says so before a run")
+	}
+	t.Parallel()
+	f := fleetOf(t, "ponders")
+	stop := f.traffic.Start(t.Context())
+	defer stop()
+	time.Sleep(3 * time.Second) // some checks of each
+	if r := stop(); r.Lost > 0 || r.Sent < f.traffic.Rate {
+		t.Errorf("%s", r)
+	}
+}
+
 func (f *fleet) tell(t *testing.T) {
 	t.Log(strings.Join(f.rows, "\n"))
 	for _, fault := range f.faults {
@@ -72,7 +91,9 @@ func aCanaryThatDies(t *testing.T, f *fleet) {
 }
 
 // shortFleet is one of the old version, which has the traffic.
-func shortFleet(t *testing.T) *fleet {
+func shortFleet(t *testing.T) *fleet { return fleetOf(t, "v1") }
+
+func fleetOf(t *testing.T, version string) *fleet {
 	// Not t.TempDir, whose name may be longer than the path of a socket can be.
 	dir, err := process.TempDir(nil, "rollout")
 	if err != nil {
@@ -91,7 +112,7 @@ func shortFleet(t *testing.T) *fleet {
 			t.Error(err)
 		}
 	})
-	if err := f.fillStable(t.Context(), standInNamed(t, "v1")); err != nil {
+	if err := f.fillStable(t.Context(), standInNamed(t, version)); err != nil {
 		t.Fatal(err)
 	}
 	return f
@@ -245,5 +266,20 @@ func TestTheRunbookTakesAllTrafficFromCanaries(t *testing.T) {
 	}
 	if want := `echo "` + p.commands(0, slots) + `" | socat`; !strings.Contains(string(text), want) {
 		t.Errorf("the page lacks: %s", want)
+	}
+}
+
+// Scanners get their 404 of any version, and probes their 200.
+func TestOnlyTheAPIsOwnAnswersAreJudged(t *testing.T) {
+	ops := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for route, status := range map[string]string{"/v1/profiles/me": "500", "unmatched": "404", "/health/ready": "200", "/openapi.json": "200"} {
+			labels := fmt.Sprintf(`{method="GET",route=%q,status=%q`, route, status)
+			_, _ = fmt.Fprintf(w, "http_request_duration_seconds_bucket%s,le=\"0.5\"} 40\nhttp_request_duration_seconds_count%s} 50\n", labels, labels)
+		}
+	}))
+	t.Cleanup(ops.Close)
+	got, err := scrape(t.Context(), &drill.Replica{Ops: strings.TrimPrefix(ops.URL, "http://")})
+	if want := (answers{all: 50, failed: 50, slow: 10}); err != nil || got != want {
+		t.Errorf("%+v, want %+v: %v", got, want, err)
 	}
 }

@@ -107,7 +107,8 @@ func (f *fleet) badRelease(ctx context.Context, name, binary string) error {
 	return nil
 }
 
-// crash kills a replica under traffic; what is lost is told and no fault, but that it ends is.
+// crash kills a replica under traffic. What it was about to answer is lost, which is told and no fault; that it ends is. The
+// proxy sees it by the next check at the latest, and sends a second's worth of calls to nobody in no case.
 func (f *fleet) crash(ctx context.Context, binary string) error {
 	say("a replica is killed")
 	stop := f.traffic.Start(ctx)
@@ -119,7 +120,11 @@ func (f *fleet) crash(ctx context.Context, binary string) error {
 	}
 	f.stable = f.stable[:last]
 	time.Sleep(3 * time.Second)
-	f.note("kill -9 of a replica", stop(), "reads are repeated elsewhere, writes in flight are not")
+	lost, killed := stop(), []string(nil)
+	if lost.Lost > f.traffic.Rate {
+		killed = append(killed, "more was lost than one replica had in flight")
+	}
+	f.note("kill -9 of a replica", lost, "reads are repeated elsewhere, writes in flight are not", killed...)
 	after := f.traffic.Start(ctx)
 	defer after()
 	if err := f.fillStable(ctx, binary); err != nil {

@@ -44,6 +44,9 @@ func standIn(behaviour string) error {
 	registry.MustRegister(clerk, took)
 	api := http.NewServeMux()
 	api.HandleFunc("/health/ready", func(w http.ResponseWriter, _ *http.Request) {
+		if behaviour == "ponders" { // longer than the proxy's interval between two checks
+			time.Sleep(800 * time.Millisecond)
+		}
 		if ctx.Err() != nil {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/profile-api/profile-api/internal/drill"
 )
 
 const (
@@ -36,8 +38,9 @@ func newCallers(base string, mint func(who int) string) *callers {
 	for i := range people {
 		c.tokens = append(c.tokens, mint(i))
 	}
-	c.kept = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 50}}
-	c.fresh = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	// This side closes first what is idle: a proxy that closes a connection in the moment that a request is sent has nothing to do with a release.
+	c.kept = &http.Client{Timeout: 30 * time.Second, Transport: drill.Once{Transport: &http.Transport{MaxIdleConnsPerHost: 50, IdleConnTimeout: 5 * time.Second}}}
+	c.fresh = &http.Client{Timeout: 30 * time.Second, Transport: drill.Once{Transport: &http.Transport{DisableKeepAlives: true}}}
 	return c
 }
 

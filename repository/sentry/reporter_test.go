@@ -208,7 +208,7 @@ func TestAStormDoesNotSilenceWhatComesLater(t *testing.T) {
 		}
 	}
 	report("storm", 2000)
-	report("storm", 2000) // now something is held back of those too that were sent
+	report("storm", 2000)    // now something is held back of those too that were sent
 	for minute := range 40 { // more of them than are told apart
 		w.clock.advance(time.Minute)
 		report(fmt.Sprint("later", minute, "-"), 10)

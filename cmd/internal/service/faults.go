@@ -19,7 +19,10 @@ const (
 	lastWords    = 2 * time.Second // the same, when a panic ends the program
 )
 
-var errUncaughtPanic = errors.New("a panic outside of the chain; its stack is in the log at debug level")
+var (
+	errUncaughtPanic = errors.New("a panic outside of the chain; its stack is in the log at debug level")
+	errNotAccepting  = errors.New("connections cannot be accepted; the reason is in the log at debug level")
+)
 
 // Build names the program that runs.
 type Build struct{ Version, Commit string }

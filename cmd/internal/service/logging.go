@@ -34,7 +34,7 @@ func (w wireLog) Write(line []byte) (int, error) {
 	case bytes.HasPrefix(line, []byte("http: panic serving")): // outside of the chain's recover
 		w.log.LogAttrs(ctx, slog.LevelError, "panic outside of the chain", domain.FaultAttr(errUncaughtPanic))
 	case bytes.HasPrefix(line, []byte("http: Accept error")): // file descriptors ran out, most likely
-		w.log.LogAttrs(ctx, slog.LevelError, "connections cannot be accepted")
+		w.log.LogAttrs(ctx, slog.LevelError, "connections cannot be accepted", domain.FaultAttr(errNotAccepting))
 	}
 	w.log.LogAttrs(ctx, slog.LevelDebug, "http server", slog.String("event", string(bytes.TrimSpace(line))))
 	return len(line), nil

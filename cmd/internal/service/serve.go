@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/profile-api/profile-api/config"
 	"github.com/profile-api/profile-api/delivery/rest"
+	"github.com/profile-api/profile-api/domain"
 	"github.com/profile-api/profile-api/usecase"
 )
 
@@ -36,6 +38,13 @@ func serve(
 	if err != nil {
 		return err
 	}
+	return serveOn(ctx, listeners, s, log, health, jobs, last, api, ops)
+}
+
+// serveOn serves on the API's listener and the operators'.
+func serveOn(
+	ctx context.Context, listeners []net.Listener, s *config.Settings, log *slog.Logger, health *usecase.Health, jobs, last drainer, api, ops http.Handler,
+) error {
 	listeners[0] = rest.ProblemListener(listeners[0])
 	apiServer := newServer(s, log, closeWhileDraining(health, api))
 	opsServer := newServer(s, log, closeWhileDraining(health, ops))
@@ -55,7 +64,7 @@ func serve(
 	var fault error
 	select {
 	case fault = <-failed:
-		log.LogAttrs(ctx, slog.LevelError, "listener failed", slog.String("cause", fault.Error()))
+		log.LogAttrs(ctx, slog.LevelError, "listener failed", slog.String("cause", fault.Error()), domain.FaultAttr(fault))
 	case <-ctx.Done():
 	}
 	health.Drain()
@@ -70,7 +79,7 @@ func serve(
 	drained.Go(func() { jobs.Drain(bounded) })
 	time.Sleep(delay)
 	// The API first: metrics stay readable until the last request is done.
-	err = stop(bounded, apiServer)
+	err := stop(bounded, apiServer)
 	drained.Wait()
 	err = errors.Join(fault, err, stop(bounded, opsServer))
 	log.LogAttrs(ctx, slog.LevelInfo, "stopped", slog.Bool("clean", err == nil))

@@ -48,7 +48,7 @@ func Run(ctx context.Context, s *config.Settings, build Build, log *slog.Logger)
 	defer faults.crashing(ctx)
 
 	// Traces: one tracer for all that follows; nothing without an endpoint.
-	traces, err := newTracing(ctx, s, build, faults.log)
+	traces, err := newTracing(ctx, s, build, faults.log, registry)
 	if err != nil {
 		return err
 	}

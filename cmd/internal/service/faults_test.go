@@ -14,6 +14,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/profile-api/profile-api/cmd/internal/httpserver"
 	"github.com/profile-api/profile-api/config"
 	"github.com/profile-api/profile-api/delivery/rest/middleware"
 	"github.com/profile-api/profile-api/domain"
@@ -94,9 +95,9 @@ func TestOnlyFaultsAreReported(t *testing.T) {
 	f, out := heard(t, s)
 	f.log.LogAttrs(t.Context(), slog.LevelError, "not a fault", slog.String("cause", "x"))
 	f.log.With("route", "/a").WithGroup("g").LogAttrs(t.Context(), slog.LevelWarn, "fault", slog.String("method", "GET"), domain.FaultAttr(errors.New("x")))
-	newWireLog(f.log).Print("http: panic serving 203.0.113.9:1234: secret")
-	newWireLog(f.log).Print("http: Accept error: accept tcp 203.0.113.9:443: secret; retrying in 5ms")
-	newWireLog(f.log).Print("http: TLS handshake error from 203.0.113.9:1234: secret")
+	httpserver.NewLog(f.log).Print("http: panic serving 203.0.113.9:1234: secret")
+	httpserver.NewLog(f.log).Print("http: Accept error: accept tcp 203.0.113.9:443: secret; retrying in 5ms")
+	httpserver.NewLog(f.log).Print("http: TLS handshake error from 203.0.113.9:1234: secret")
 	events := f.flushed(t, s)
 	if len(events) != 3 || events[0].Transaction != "GET /a" || events[1].Transaction != "panic outside of the chain" ||
 		events[2].Transaction != "connections cannot be accepted" {
@@ -196,7 +197,7 @@ func TestAListenerThatFailsIsReported(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := sentrystandin.New(t)
 			f, out := heard(t, s)
-			listeners, err := listen(t.Context(), "127.0.0.1:0", "127.0.0.1:0")
+			listeners, err := httpserver.Listen(t.Context(), "127.0.0.1:0", "127.0.0.1:0")
 			if err != nil {
 				t.Fatal(err)
 			}

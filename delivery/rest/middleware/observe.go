@@ -85,7 +85,7 @@ func isFault(err error, status int, cutOff bool) bool {
 	var own *domain.Error
 	var network *net.OpError
 	switch {
-	case errors.As(err, &thrown):
+	case errors.As(err, &thrown), domain.IsUnexpected(err):
 		return true
 	case !cutOff:
 		return status == http.StatusInternalServerError

@@ -139,7 +139,7 @@ func TestAFullSecondIsTold(t *testing.T) {
 	for i := range 60 {
 		quiet.samples = append(quiet.samples, sample{at: time.Duration(i) * time.Second, program: float64(i) * 0.1, goroutines: 1, rss: 1})
 	}
-	if said := quiet.full(); said != "nothing was full in any second" {
+	if said := quiet.bottleneck(); !strings.HasSuffix(said, "; nothing was full in any second") {
 		t.Errorf("quiet: %s", said)
 	}
 	pool := result{samples: slices.Clone(quiet.samples)}
@@ -151,9 +151,43 @@ func TestAFullSecondIsTold(t *testing.T) {
 	}
 	busy := result{samples: slices.Clone(quiet.samples)}
 	for i := 30; i < 60; i++ {
-		busy.samples[i].k6 = float64(runtime.NumCPU()) * 2
+		busy.samples[i].k6 = float64(runtime.NumCPU())
 	}
 	if said := busy.bottleneck(); !strings.HasSuffix(said, "full were the processors for 1 s, k6's share included") {
 		t.Errorf("a full second: %s", said)
+	} // What could not be read is no waiting, and a process that was missing for one look has not worked in the next.
+	gap := result{samples: slices.Clone(quiet.samples)}
+	for i := range gap.samples {
+		gap.samples[i].waited = 100
+	}
+	gap.samples[30].unread, gap.samples[30].waited, gap.samples[31].program = true, 0, 500
+	if said := gap.bottleneck(); !strings.HasSuffix(said, "; nothing was full in any second") {
+		t.Errorf("a look that saw nothing: %s", said)
+	}
+	if said := (result{samples: []sample{{unread: true}, {unread: true, at: time.Second}}}).bottleneck(); strings.Contains(said, "nothing was full") {
+		t.Errorf("nothing was read: %s", said)
+	}
+}
+
+// Of two replicas of which one does not answer there is no sum.
+func TestASampleOfHalfTheReplicasIsNone(t *testing.T) {
+	telling := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("db_pool_wait_seconds_total 7\ngo_goroutines 50\nprocess_resident_memory_bytes 1e+06\n"))
+	}))
+	t.Cleanup(telling.Close)
+	silent := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(silent.Close)
+	of := func(servers ...*httptest.Server) sample {
+		var addresses []string
+		for _, server := range servers {
+			addresses = append(addresses, server.Listener.Addr().String())
+		}
+		return told(t.Context(), addresses)
+	}
+	if l := of(telling, telling); l.unread || l.goroutines != 100 || l.waited != 14 {
+		t.Errorf("two that tell: %+v", l)
+	}
+	if l := of(telling, silent); !l.unread || l.goroutines != 0 || l.waited != 0 {
+		t.Errorf("one that does not: %+v", l)
 	}
 }

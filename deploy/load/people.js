@@ -51,8 +51,8 @@ export function optionsFor(stages, recovered = false) {
     thresholds['http_reqs{phase:recovered}'] = ['count>0']; // of none the p95 is 0
   }
   return {
-    // Longer than the program's longest deadline and k6 itself would wait: a request that stalls while people leave is answered or failed, not cut.
-    scenarios: { people: { executor: 'ramping-vus', startVUs: 0, stages, gracefulRampDown: '60s', gracefulStop: '60s' } },
+    // Longer than k6 waits for an answer (60 s): a request that stalls while people leave is answered or has failed, and is not cut.
+    scenarios: { people: { executor: 'ramping-vus', startVUs: 0, stages, gracefulRampDown: '65s', gracefulStop: '65s' } },
     thresholds,
     setupTimeout: '60s',
     summaryTrendStats: ['count', 'avg', 'p(50)', 'p(95)', 'p(99)', 'max'],

@@ -33,15 +33,25 @@ func TestTrafficCountsWhatIsLost(t *testing.T) {
 	}
 }
 
-// The rate is kept over the whole stretch, whatever a single call was late by.
+// Every call is made whose time has come, also at a rate that a busy machine
+// does not keep up with. What is wanted is counted over less than the stretch,
+// and what is allowed over more, so that no slowness of this machine's matters.
 func TestTrafficKeepsItsRate(t *testing.T) {
-	const rate = 2000 // more than a ticker keeps up with on a busy machine
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-	defer cancel()
-	begin := time.Now()
-	r := drill.Traffic{Rate: rate, Call: func(context.Context, int) error { return nil }}.Run(ctx)
-	if due := int(time.Since(begin).Seconds() * rate); r.Sent < rate*9/10 || r.Sent > due+1 {
-		t.Errorf("%d calls were made in a second, at a rate of %d", r.Sent, rate)
+	const rate = 20_000
+	first := make(chan time.Time, 1)
+	outer := time.Now()
+	stop := drill.Traffic{Rate: rate, Call: func(_ context.Context, n int) error {
+		if n == 0 {
+			first <- time.Now()
+		}
+		return nil
+	}}.Start(t.Context())
+	begin := <-first
+	time.Sleep(300 * time.Millisecond)
+	least := int(time.Since(begin).Seconds() * rate)
+	r := stop()
+	if most := int(time.Since(outer).Seconds()*rate) + 1; r.Sent < least || r.Sent > most {
+		t.Errorf("%d calls were made, at least %d and at most %d were due", r.Sent, least, most)
 	}
 }
 

@@ -128,10 +128,14 @@ func (r *rehearsal) endOfArchive(ctx context.Context) (err error) {
 // onePush is more than archiving a segment takes.
 const onePush = 30 * time.Second
 
-// bounded is an error when the end of the archive lies further back than docs/adr/0023-backups.md promises: archive_timeout and one push.
+// bounded is an error when the end of the archive lies further back than docs/adr/0023-backups.md promises: archive_timeout and
+// one push. It is one, too, when the loss came so soon after a push that it says nothing of that.
 func bounded(window, timeout time.Duration) error {
 	if window > timeout+onePush {
 		return fmt.Errorf("writes of %.1f s are lost, and archive_timeout is %s", window.Seconds(), timeout)
+	}
+	if window < timeout/2 {
+		return fmt.Errorf("the oldest write lost is %.1f s old, and archive_timeout is %s: the worst was not met, run the drill again", window.Seconds(), timeout)
 	}
 	return nil
 }

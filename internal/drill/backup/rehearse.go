@@ -136,8 +136,8 @@ func (r *rehearsal) backUp(ctx context.Context) error {
 		return err
 	}
 	report := stop()
-	if report.Lost > 0 {
-		return fmt.Errorf("requests were lost although nothing was broken: %s", report)
+	if report.Lost > 0 || report.Sent < r.rate {
+		return fmt.Errorf("requests were lost although nothing was broken, or less than a second's were made: %s", report)
 	}
 	if _, err := r.cluster.run(ctx, nil, "status", "archiver"); err != nil {
 		return err
@@ -245,9 +245,6 @@ func (r *rehearsal) destroy(ctx context.Context) error {
 	if err := r.awaitArchived(ctx); err != nil {
 		return err
 	}
-	if err := pause(ctx, timeout*4/5); err != nil {
-		return err
-	}
 	if r.wrong {
 		if err := r.readClock(ctx); err != nil { // later, while everybody writes
 			return err
@@ -259,6 +256,9 @@ func (r *rehearsal) destroy(ctx context.Context) error {
 	// What cannot fail shows nothing: this database has the later writes.
 	if found, err := r.compareDatabase(ctx); err != nil || len(found) < 2 {
 		return fmt.Errorf("the comparison finds too little wrong in a database with writes from after the moment: %q %w", found, err)
+	}
+	if err := r.awaitLate(ctx, timeout*4/5); err != nil {
+		return err
 	}
 	r.destroyed = time.Now()
 	if err := r.cluster.destroy(ctx); err != nil {
@@ -315,6 +315,27 @@ func (r *rehearsal) awaitArchived(ctx context.Context) (err error) {
 		}
 		if !done {
 			return errors.New("the WAL is not archived yet")
+		}
+		return nil
+	})
+}
+
+// awaitLate waits until nothing was archived for so long.
+func (r *rehearsal) awaitLate(ctx context.Context, age time.Duration) (err error) {
+	conn, err := pgx.Connect(ctx, r.cluster.server.URL(database))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
+	ctx, cancel := context.WithTimeout(ctx, eventually)
+	defer cancel()
+	return process.Poll(ctx, nil, func(ctx context.Context) error {
+		var late bool
+		if err := conn.QueryRow(ctx, "SELECT now() - last_archived_time >= $1 FROM pg_stat_archiver", age).Scan(&late); err != nil {
+			return err
+		}
+		if !late {
+			return fmt.Errorf("there is never a stretch of %s in which no WAL is archived: write less (-rate)", age)
 		}
 		return nil
 	})

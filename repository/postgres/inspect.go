@@ -149,7 +149,7 @@ func (i *Inspection) audit(ctx context.Context, conn *pgx.Conn) error {
 func (db *DB) DiscardedJobs(ctx context.Context) (map[string]int64, error) {
 	rows, err := db.pool.Query(ctx, "SELECT kind, count(*) FROM river_job WHERE state = 'discarded' GROUP BY kind")
 	if err != nil {
-		return nil, err
+		return nil, translate(ctx, err)
 	}
 	counts := map[string]int64{}
 	var kind string
@@ -158,5 +158,5 @@ func (db *DB) DiscardedJobs(ctx context.Context) (map[string]int64, error) {
 		counts[kind] = jobs
 		return nil
 	})
-	return counts, err
+	return counts, translate(ctx, err)
 }

@@ -149,13 +149,13 @@ func databaseRole(seen *postgres.Inspection, production bool) Finding {
 		return fail(check, "the role is a superuser: whoever breaks into the program owns the database server", rolesRemedy)
 	case seen.Superuser:
 		return warn(check, "the role is a superuser", rolesRemedy)
-	case len(seen.Unreadable) > 0:
-		return fail(check, "the role may not read, or not write, "+strings.Join(seen.Unreadable, ", "), "run deploy/database/roles.sql as a superuser")
+	case len(seen.Lacking) > 0:
+		return fail(check, "the role may not read or write as the program does: "+strings.Join(seen.Lacking, ", "), "run deploy/database/roles.sql as a superuser")
 	case seen.MayCreate:
 		return warn(check, "the role may create roles or databases, replicate, or bypass row security, and needs none of it",
 			"ALTER ROLE … NOCREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS")
 	}
-	return pass(check, "the role is no superuser and may use every table")
+	return pass(check, "the role is no superuser, and may read and write every table as the program does")
 }
 
 func auditTrail(seen *postgres.Inspection) Finding {

@@ -160,9 +160,8 @@ func (d WebhookDelivery) Dead(reason string, counted bool, now time.Time) Webhoo
 // of it is kept but what it died of and why it was given up, as long as a dead
 // one is.
 func (d WebhookDelivery) Dismissed(why Dismissal, now time.Time) WebhookDelivery {
-	reason := "dismissed as " + string(why) + "; dead of " + d.Reason
-	d = d.Settled(WebhookIgnored, reason, now)
-	return d.turned(WebhookIgnored, reason, now, WebhookRetention(WebhookDead))
+	d.SealedData, d.SubjectHash = nil, nil
+	return d.turned(WebhookIgnored, "dismissed as "+string(why)+"; dead of "+d.Reason, now, WebhookRetention(WebhookDead))
 }
 
 // Replayed is the delivery as if it had just come.

@@ -1,10 +1,12 @@
 package main_test
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/profile-api/profile-api/domain"
 	"github.com/profile-api/profile-api/internal/clerkstandin"
 )
 
@@ -56,5 +58,21 @@ func TestADeadDeliveryIsBroughtToAnEnd(t *testing.T) {
 	scan(t, conn, &kept, "SELECT count(*) FROM webhook_deliveries WHERE id = 'msg_bad' AND (sealed_data IS NOT NULL OR subject_hash IS NOT NULL)")
 	if kept != 0 || strings.Contains(all, m.ID) || strings.Contains(all, m.Email) || strings.Contains(all, m.FirstName) {
 		t.Errorf("of whom it told is still there, or shown:\n%s", all)
+	}
+}
+
+// The usage and the page name each reason that the command takes.
+func TestReasonsToDismissAreDocumented(t *testing.T) {
+	parallel(t)
+	page, err := os.ReadFile("../../docs/runbooks/dead-jobs.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, usage, _ := strings.Cut(command(t, nil, "help").stdout, "REASON: ")
+	usage, _, _ = strings.Cut(usage, "\n")
+	for _, reason := range domain.Dismissals() {
+		if !strings.Contains(usage, string(reason)) || !strings.Contains(string(page), "`"+string(reason)+"` (") {
+			t.Errorf("%s is in the usage (%q) and in the page: not both", reason, usage)
+		}
 	}
 }

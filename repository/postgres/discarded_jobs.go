@@ -33,7 +33,7 @@ func (db *DB) DiscardedJobs(ctx context.Context) (map[string]int64, error) {
 	rows, err := db.pool.Query(ctx, stillGivenUp, unfinishedStates(), domain.WebhookDeliveryJob{}.Kind(), domain.ClerkDeletionJob{}.Kind(),
 		domain.ProfileRefreshJob{}.Kind(), domain.ReconcileJob{}.Kind(), domain.PurgeJob{}.Kind())
 	if err != nil {
-		return nil, err
+		return nil, translate(ctx, err)
 	}
 	counts := map[string]int64{}
 	var kind string
@@ -42,5 +42,5 @@ func (db *DB) DiscardedJobs(ctx context.Context) (map[string]int64, error) {
 		counts[kind] = jobs
 		return nil
 	})
-	return counts, err
+	return counts, translate(ctx, err)
 }

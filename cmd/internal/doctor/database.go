@@ -3,6 +3,7 @@ package doctor
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/profile-api/profile-api/cmd/internal/service"
 	"github.com/profile-api/profile-api/config"
+	"github.com/profile-api/profile-api/domain"
 	"github.com/profile-api/profile-api/repository/postgres"
 )
 
@@ -21,7 +23,8 @@ var databaseVariables = []string{
 const oldestPostgres = 140000 // as server_version_num
 
 // withDatabase opens the database for one look, with the server's own settings
-// but few connections. What cannot be opened or asked is the check's failure.
+// but few connections. What cannot be opened or asked is the check's failure; that
+// the database does not answer at all is the failure of the check database alone.
 func (d *doctor) withDatabase(ctx context.Context, check string, ask func(*postgres.DB) ([]Finding, error)) []Finding {
 	opts := service.DatabaseOptions(d.s, d.log)
 	opts.MaxOpen, opts.MaxIdle = 2, 2
@@ -31,6 +34,10 @@ func (d *doctor) withDatabase(ctx context.Context, check string, ask func(*postg
 	}
 	defer func() { _ = db.Close() }() // the end of the process closes what is left
 	findings, err := ask(db)
+	passing := errors.Is(err, domain.Unavailable) || errors.Is(err, domain.Timeout)
+	if passing && !domain.IsUnexpected(err) && check != "database" {
+		return []Finding{warn(check, "it could not be looked at: the database does not answer", "see the line database")}
+	}
 	if err != nil {
 		return []Finding{fail(check, "the database cannot be asked: "+cause(err), databaseRemedy(err))}
 	}
@@ -188,6 +195,13 @@ func (d *doctor) migrations(ctx context.Context) []Finding {
 		}
 		if pending {
 			return []Finding{fail("migrations", "the schema is older than this program", "run profile-api migrate up")}, nil
+		}
+		newer, err := m.Newer(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if newer > 0 {
+			return []Finding{pass("migrations", fmt.Sprintf("the schema is newer than this program by %d migrations, as after a rollback", newer))}, nil
 		}
 		return []Finding{pass("migrations", "the schema is current")}, nil
 	})

@@ -23,6 +23,7 @@ const wreck = `
 INSERT INTO river_job (kind, args, queue, state, attempt, max_attempts, finalized_at) VALUES
 	('clerk_deletion', '{"id":"1"}', 'default', 'discarded', 2000, 2000, now()),
 	('purge', '{}', 'default', 'completed', 1, 3, now() - interval '2 days');
+INSERT INTO clerk_deletions VALUES ('01980000-0000-7000-8000-000000000000', 'x', now());
 INSERT INTO river_queue (name, paused_at, updated_at) VALUES ('default', now(), now());
 INSERT INTO webhook_deliveries (id, type, state, received_at, updated_at, expires_at) VALUES ('msg_1', 'user.updated', 'applied', now(), now(), now() - interval '1 hour');
 INSERT INTO event_outbox (event_id, sink, profile_id, type, occurred_at, payload, attempts, next_attempt_at, last_error)

@@ -143,20 +143,3 @@ func (i *Inspection) audit(ctx context.Context, conn *pgx.Conn) error {
 	})
 	return err
 }
-
-// DiscardedJobs counts, by kind, the jobs that were tried for the last time and
-// failed. River forgets them after their retention.
-func (db *DB) DiscardedJobs(ctx context.Context) (map[string]int64, error) {
-	rows, err := db.pool.Query(ctx, "SELECT kind, count(*) FROM river_job WHERE state = 'discarded' GROUP BY kind")
-	if err != nil {
-		return nil, translate(ctx, err)
-	}
-	counts := map[string]int64{}
-	var kind string
-	var jobs int64
-	_, err = pgx.ForEachRow(rows, []any{&kind, &jobs}, func() error {
-		counts[kind] = jobs
-		return nil
-	})
-	return counts, translate(ctx, err)
-}

@@ -214,7 +214,7 @@ func (d *doctor) discardedJobs(ctx context.Context) []Finding {
 			return nil, err
 		}
 		if len(counts) == 0 {
-			return []Finding{pass("discarded_jobs", "no job was given up")}, nil
+			return []Finding{pass("discarded_jobs", "no job was given up whose work is undone")}, nil
 		}
 		var kinds []string
 		for kind, n := range counts {

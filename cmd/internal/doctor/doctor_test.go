@@ -72,8 +72,11 @@ func TestDoctorOnTheDatabase(t *testing.T) {
 			[]doctor.Finding{{"database_timeouts", "warn", "statement_timeout is 31s and DB_STATEMENT_TIMEOUT says 30s", "ALTER ROLE"}}},
 		{"a dead delivery", []string{`INSERT INTO webhook_deliveries (id, type, state, received_at, updated_at) VALUES ('msg_1', 'user.updated', 'dead', now(), now())`},
 			[]string{"DELETE FROM webhook_deliveries"}, nil, []doctor.Finding{{"dead_deliveries", "warn", "1 of Clerk's webhooks", "profile-api webhooks replay --dead"}}},
-		{"a discarded job", []string{`INSERT INTO river_job (kind, state, max_attempts, attempt, finalized_at, args) VALUES ('clerk_deletion', 'discarded', 1, 1, now(), '{}')`},
-			[]string{"DELETE FROM river_job"}, nil, []doctor.Finding{{"discarded_jobs", "warn", "1 clerk_deletion", "docs/runbooks/dead-jobs.md"}}},
+		{"a discarded job", []string{`INSERT INTO river_job (kind, state, max_attempts, attempt, finalized_at, args) VALUES
+			('clerk_deletion', 'discarded', 1, 1, now(), '{"id":"01980000-0000-7000-8000-000000000001"}'), ('webhook_delivery', 'discarded', 1, 1, now(), '{"id":"applied"}')`,
+			"INSERT INTO clerk_deletions VALUES ('01980000-0000-7000-8000-000000000001', 'x', now())"},
+			[]string{"DELETE FROM clerk_deletions"}, nil, []doctor.Finding{{"discarded_jobs", "warn", "1 clerk_deletion", "docs/runbooks/dead-jobs.md"}}},
+		{"discarded jobs whose work is done", nil, []string{"DELETE FROM river_job"}, nil, nil},
 		{"an old event", []string{`INSERT INTO event_outbox (event_id, sink, profile_id, type, occurred_at, payload, next_attempt_at)
 			VALUES (gen_random_uuid(), 'stream', gen_random_uuid(), 'profile.created', now() - interval '1 hour', '{}', now())`},
 			[]string{"DELETE FROM event_outbox"}, nil, []doctor.Finding{{"outbox", "warn", "stream has waited 1h0m", "docs/runbooks/outbox-age.md"}}},

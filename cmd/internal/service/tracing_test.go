@@ -135,7 +135,8 @@ func TestSpansThatAreSentMakeRoom(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := counts(); got["dropped"] != 0 || got["sent"] != 4*(spanQueueLength-1) || said.String() != "" {
+	// The SDK's handler of errors is one for the process: what an earlier test's exporter says as its last word comes here too.
+	if got := counts(); got["dropped"] != 0 || got["sent"] != 4*(spanQueueLength-1) || strings.Contains(said.String(), "spans are dropped") {
 		t.Errorf("%v: %s", got, said)
 	}
 }

@@ -95,7 +95,7 @@ backup-drill: need-go ## Rehearse the loss of the database: backups, destruction
 	@exec bin/backup-drill $(ARGS)
 
 .PHONY: rollout-drill
-rollout-drill: need-go ## Rehearse releases behind HAProxy: a good one, bad canaries, a crash (two minutes here)
+rollout-drill: need-go ## Rehearse releases behind HAProxy by 10, 50, 100 %: a good one, bad ones, a crash (three minutes)
 	@go run ./internal/drill/rollout
 
 .PHONY: load

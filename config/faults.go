@@ -51,10 +51,11 @@ func (f Faults) sorted() Faults {
 }
 
 // echo quotes a value that is no secret for a fault, as ", not \"value\"". It
-// says nothing of a value that is long, or that looks as if a secret landed in the wrong variable.
+// says nothing of a value that is long, that looks as if a secret landed in the
+// wrong variable, or that has a URL's query or fragment, where keys are put.
 func echo(value string) string {
 	const longest = 80
-	if value == "" || len(value) > longest || looksSecret(value) {
+	if value == "" || len(value) > longest || strings.ContainsAny(value, "?#") || looksSecret(value) {
 		return ""
 	}
 	return ", not " + strconv.Quote(value)

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"errors"
+	"io/fs"
 	"net"
 	"net/netip"
 	"net/url"
@@ -41,7 +43,7 @@ func FirewallReference() []FirewallVariable {
 		{"WAF_ANOMALY_THRESHOLD", "5", "1 to 1000 points from which a request is stopped; a critical rule counts 5"},
 		{"WAF_RULES_DIR", "", "absolute path of a folder whose engine.conf, before.conf and after.conf take the place of those of deploy/waf"},
 		{"WAF_MAX_BODY_BYTES", "65536", "1 to 1048576; at least MAX_BODY_BYTES of the API; Clerk's deliveries may have 1 MiB in any case"},
-		{"WAF_TRUSTED_PROXIES", "", "comma-separated CIDRs or addresses of proxies in front, whose X-Forwarded-For and -Proto are believed; not everybody"},
+		{"WAF_TRUSTED_PROXIES", "", "comma-separated CIDRs or addresses of proxies in front, whose X-Forwarded-For and -Proto are believed; at least /8 each"},
 		{"WAF_REQUEST_TIMEOUT", "130s", "1s to 1h for the API to begin its answer; longer than ADMIN_REQUEST_TIMEOUT"},
 		{"WAF_DRAIN_DELAY", "5s", "0s to 1h between /health/ready off and the end of accepting"},
 		{"WAF_SHUTDOWN_TIMEOUT", "30s", "1ms to 1h for what is in flight"},
@@ -71,13 +73,27 @@ func LoadFirewall(opts Options) (*Firewall, error) {
 		DrainDelay:      r.duration("WAF_DRAIN_DELAY", 0, time.Hour),
 		ShutdownTimeout: r.duration("WAF_SHUTDOWN_TIMEOUT", time.Millisecond, time.Hour),
 	}
-	if s.HTTPAddr == s.OpsAddr && s.HTTPAddr != "" && !strings.HasSuffix(s.HTTPAddr, ":0") {
+	if sameListener(s.HTTPAddr, s.OpsAddr) {
 		r.wrong("WAF_OPS_ADDR", s.OpsAddr)
 	}
 	if len(r.faults) > 0 {
 		return nil, r.faults.sorted()
 	}
 	return s, nil
+}
+
+// sameListener tells of two addresses that cannot both be listened on: one port, and one host or all of them.
+func sameListener(a, b string) bool {
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	if errA != nil || errB != nil || portA != portB || portA == "0" {
+		return false
+	}
+	everywhere := func(host string) bool {
+		ip, err := netip.ParseAddr(host)
+		return host == "" || (err == nil && ip.IsUnspecified())
+	}
+	return hostA == hostB || everywhere(hostA) || everywhere(hostB)
 }
 
 type firewallReader struct {
@@ -151,7 +167,11 @@ func (r *firewallReader) folder(name string) string {
 	if path == "" {
 		return ""
 	}
-	if info, err := os.Stat(path); err != nil || !info.IsDir() || !strings.HasPrefix(path, "/") {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		r.faults.add(name, "there is no such folder; must be: %s%s", r.rules[name], echoPath(path))
+	case err != nil || !info.IsDir() || !strings.HasPrefix(path, "/"):
 		r.faults.add(name, "must be: %s%s", r.rules[name], echoPath(path))
 	}
 	return path
@@ -165,7 +185,7 @@ func (r *firewallReader) proxies(name string) (list []netip.Prefix) {
 	for item := range strings.SplitSeq(text, ",") {
 		v, err := parsePrefix(strings.TrimSpace(item))
 		prefix, ok := v.(netip.Prefix)
-		if err != nil || !ok || prefix.Bits() == 0 {
+		if err != nil || !ok || prefix.Bits() < 8 {
 			r.wrong(name, text)
 			return nil
 		}

@@ -25,14 +25,32 @@ func TestOpenTelemetryRules(t *testing.T) {
 		good("OTEL_TRACES_EXPORTER", "otlp", "none"), bad("OTEL_TRACES_EXPORTER", "console", "jaeger", "otlp,console"),
 		good("OTEL_TRACES_SAMPLER", samplers...), bad("OTEL_TRACES_SAMPLER", "jaeger_remote", "xray", "sometimes", "Always_on", "0.1"),
 		good("OTEL_TRACES_SAMPLER_ARG", "0", "1", "0.05", "1e-3"), bad("OTEL_TRACES_SAMPLER_ARG", "-0.1", "1.01", "5%", "NaN", "many"),
-		good("OTEL_SERVICE_NAME", "profiles"),
-		good("OTEL_RESOURCE_ATTRIBUTES", "a=b", "deployment.environment.name=staging, k8s.pod.name=x%2Cy"), bad("OTEL_RESOURCE_ATTRIBUTES", "a", "=b", "a=%zz", "a=b,"),
+		good("OTEL_SERVICE_NAME", "profiles", "Profile – Dienst"), bad("OTEL_SERVICE_NAME", "profiles\xff"),
+		good("OTEL_RESOURCE_ATTRIBUTES", "a=b", "deployment.environment.name=staging, k8s.pod.name=x%2Cy", "team=%C3%A9quipe"), bad("OTEL_RESOURCE_ATTRIBUTES", "a", "=b", "a=%zz", "a=b,", "team=%ff", "team=x,a=\xff", "te\xffam=x"),
 		good("OTEL_SDK_DISABLED", "true", "false"), bad("OTEL_SDK_DISABLED", "maybe"),
 	)
 	// A protocol of the other signals is nobody's fault when traces have one of their own.
 	mustLoad(t, with(production(), "OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf"))
 	text := faultsOf(t, with(production(), "OTEL_TRACES_SAMPLER", "sometimes")).Error()
 	if !strings.Contains(text, "OTEL_TRACES_SAMPLER must be one of always_on") || !strings.Contains(text, `"sometimes"`) {
+		t.Errorf("the message does not help: %s", text)
+	}
+}
+
+// What looks like no secret may be one by the place where it stands.
+func TestFaultsRepeatNoKeyOfACollector(t *testing.T) {
+	t.Parallel()
+	const key = "0f3a9b2c"
+	for _, c := range [][2]string{
+		{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318?key=" + key}, {"OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318/#" + key},
+		{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "grpc://collector:4317/?" + key}, {"OTEL_EXPORTER_OTLP_PROTOCOL", "http://collector?key=" + key},
+		{"OTEL_RESOURCE_ATTRIBUTES", "apikey=" + key + ",x"}, {"OTEL_RESOURCE_ATTRIBUTES", key},
+	} {
+		if text := faultsOf(t, with(production(), c[0], c[1])).Error(); strings.Contains(text, key) || !strings.Contains(text, c[0]+" must ") {
+			t.Errorf("%s=%s: %s", c[0], c[1], text)
+		}
+	}
+	if text := faultsOf(t, with(production(), "OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318")).Error(); !strings.Contains(text, `"collector:4318"`) {
 		t.Errorf("the message does not help: %s", text)
 	}
 }

@@ -76,7 +76,7 @@ type Settings struct {
 	EventsStream        string   `env:"EVENTS_STREAM" rule:"name of a Valkey stream that events are added to; 1 to 200 visible ASCII characters"`
 	EventsStreamMaxLen  int64    `env:"EVENTS_STREAM_MAXLEN" default:"100000" min:"1" max:"1000000000" rule:"events that the stream keeps, about"`
 
-	SentryDSN Secret `env:"SENTRY_DSN" need:"production" secret:"true" rule:"https://PUBLIC_KEY@HOST/PROJECT, or the word disabled"`
+	SentryDSN Secret `env:"SENTRY_DSN" need:"production" secret:"true" rule:"https://PUBLIC_KEY@HOST/PROJECT with a number as PROJECT, or the word disabled; in production not http unless the host is loopback"`
 
 	AllowedHosts       []string       `env:"ALLOWED_HOSTS" need:"production" rule:"comma-separated hosts or .suffix; no scheme, no path; a port does not count; production refuses *"`
 	CORSAllowedOrigins []string       `env:"CORS_ALLOWED_ORIGINS" rule:"comma-separated origins, such as https://app.example.com; production refuses *"`

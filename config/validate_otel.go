@@ -49,9 +49,19 @@ func (c *checker) otel() {
 	if _, ok := parseRatio(s.OTelTracesSamplerArg); !ok {
 		c.fault("OTEL_TRACES_SAMPLER_ARG", "must be a share from 0 to 1, such as 0.05%s", echo(s.OTelTracesSamplerArg))
 	}
-	if _, ok := parsePairs(s.OTelResourceAttributes); !ok {
-		c.fault("OTEL_RESOURCE_ATTRIBUTES", "must be key=value pairs, comma-separated, with percent-encoded values%s", echo(s.OTelResourceAttributes))
+	if !validAttributes(s.OTelResourceAttributes) { // not repeated: what is taken for an attribute may be a header with a key
+		c.fault("OTEL_RESOURCE_ATTRIBUTES", "must be key=value pairs, comma-separated, with percent-encoded values, in UTF-8")
 	}
+}
+
+// validAttributes refuses what protobuf would refuse with each post. What is not
+// percent-encoded is UTF-8, as every setting.
+func validAttributes(text string) bool {
+	attributes, ok := parsePairs(text)
+	for _, value := range attributes {
+		ok = ok && utf8.ValidString(value)
+	}
+	return ok
 }
 
 func validCollector(endpoint string) bool {

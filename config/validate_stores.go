@@ -33,8 +33,12 @@ func (c *checker) stores() {
 		}
 	}
 	if raw := c.s.SentryDSN.Reveal(); raw != "" && raw != SentryDisabled {
-		if _, problem := parseSentryDSN(raw); problem != "" {
+		host, problem := parseSentryDSN(raw)
+		switch {
+		case problem != "":
 			c.fault("SENTRY_DSN", "%s", problem)
+		case c.s.Production() && !strings.HasPrefix(raw, "https://") && !isLoopback(host):
+			c.fault("SENTRY_DSN", "must begin with https:// in production: reports go out in the clear otherwise")
 		}
 	}
 }
@@ -231,6 +235,11 @@ func parseValkeyURL(raw string) (host, problem string) {
 	return u.Hostname(), ""
 }
 
+// isNumber tells whether text is digits alone, one at least.
+func isNumber(text string) bool {
+	return text != "" && strings.Trim(text, "0123456789") == ""
+}
+
 // parseSentryDSN returns the host of a DSN.
 func parseSentryDSN(raw string) (host, problem string) {
 	const expected = "must be https://PUBLIC_KEY@HOST/PROJECT, or the word disabled"
@@ -239,7 +248,7 @@ func parseSentryDSN(raw string) (host, problem string) {
 	project := rest[strings.LastIndexByte(rest, '/')+1:]
 	key, _, _ := strings.Cut(userinfo, ":")
 	if problem != "" || err != nil || (scheme != "https" && scheme != "http") || key == "" ||
-		!validHostPort(strings.ToLower(hostPort)) || project == "" || strings.Contains(rest, "?") {
+		!validHostPort(strings.ToLower(hostPort)) || !isNumber(project) || strings.Contains(rest, "?") {
 		return "", expected
 	}
 	return u.Hostname(), ""

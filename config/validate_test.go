@@ -271,6 +271,7 @@ func TestStoreRules(t *testing.T) {
 			"redis://u:p@4ss9@cache", "redis://u:p%zz@cache", "REDIS://cache", "redis://a,b", "redis://u:p^4ss9@cache"),
 		good("SENTRY_DSN", "disabled", "https://key@o1.ingest.sentry.io/4", "https://key:legacy@sentry.acme.dev/sub/7", "http://key@localhost:9000/1"),
 		bad("SENTRY_DSN", "off", "Disabled", "none", "https://sentry.acme.dev/4", "https://key99@sentry.acme.dev", "https://key99@sentry.acme.dev/", "https://@sentry.acme.dev/4",
+			"http://key99@sentry.acme.dev/4", "https://key99@sentry.acme.dev/abc",
 			"ftp://key99@sentry.acme.dev/4", "key99@sentry.acme.dev/4", "https://key99@/4", "https://key99@sentry.acme.dev/4?x", "https://a@b@sentry.acme.dev/4"),
 		good("DB_MAX_OPEN_CONNS", "1", "25", "10000"),
 		bad("DB_MAX_OPEN_CONNS", "0", "-1", "10001", "2.5", "025", "0x10", "1_0", "+5", "99999999999999999999", "ten"),
@@ -364,7 +365,7 @@ func TestWhatOnlyProductionRefuses(t *testing.T) {
 			good("DEBUG", "true"), good("RATE_LIMIT_USER", "off"), good("RATE_LIMIT_IP", "off"), good("RATE_LIMIT_GLOBAL", "off"),
 			bad("RATE_LIMIT_USER", "0/1m"), good("ALLOWED_HOSTS", "*", ""), good("CORS_ALLOWED_ORIGINS", "*", "http://a.dev"),
 			good("CLERK_AUTHORIZED_PARTIES", "", "http://a.dev:3000"), bad("CLERK_AUTHORIZED_PARTIES", "*"),
-			good("TRUSTED_PROXIES", "0.0.0.0/0", "::/0"), good("CLERK_API_URL", "http://clerk:8081/v1"), good("SENTRY_DSN", "", "disabled"),
+			good("TRUSTED_PROXIES", "0.0.0.0/0", "::/0"), good("CLERK_API_URL", "http://clerk:8081/v1"), good("SENTRY_DSN", "", "disabled", "http://key@sentry.lan/4"),
 			bad("SENTRY_DSN", "nonsense"), good("DATABASE_URL", "postgres://u:p@db/p?sslmode=disable"), bad("DATABASE_URL", "postgres://u:p4ss9@db/p?sslmode=x"),
 			bad("SECRET_KEY", "short9", "change-me-"+goodKey))
 	}

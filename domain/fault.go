@@ -23,6 +23,21 @@ type Fault struct {
 // FaultAttr is a log record's attribute for err.
 func FaultAttr(err error) slog.Attr { return slog.Any(FaultKey, Fault{err}) }
 
+// unexpected is an error that is answered as one that passes.
+type unexpected struct{ error }
+
+func (u unexpected) Unwrap() error { return u.error }
+
+// Unexpected marks err as a fault whatever is answered: the caller may be told to
+// try again, and somebody has to look at it all the same.
+func Unexpected(err error) error { return unexpected{err} }
+
+// IsUnexpected tells whether err, or a cause of it, was marked.
+func IsUnexpected(err error) bool {
+	var u unexpected
+	return errors.As(err, &u)
+}
+
 // LogValue is what the log shows.
 func (f Fault) LogValue() slog.Value {
 	return slog.StringValue(strings.Join(append([]string{f.Type()}, f.Details()...), ", "))

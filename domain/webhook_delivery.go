@@ -11,7 +11,7 @@ const (
 	WebhookReceived WebhookState = "received" // a job will apply it
 	WebhookFailed   WebhookState = "failed"   // it could not be applied yet, and will be tried again
 	WebhookApplied  WebhookState = "applied"  // the mirror says what it says
-	WebhookIgnored  WebhookState = "ignored"  // there was nothing to do: stale, or the person is erased
+	WebhookIgnored  WebhookState = "ignored"  // there was nothing to do: stale, the person is erased, or an operator dismissed it
 	WebhookDead     WebhookState = "dead"     // it will not be tried again by itself: somebody has to look
 )
 
@@ -21,6 +21,23 @@ const (
 	WebhookReasonRemoved = "removed" // deleted at Clerk, and here by this
 	WebhookReasonAbsent  = "absent"  // deleted at Clerk, and nobody was here
 )
+
+// Dismissal is why an operator gives a dead delivery up. It is one of a list, and
+// no text of theirs: what is stored and shown about a delivery names nobody.
+type Dismissal string
+
+// The reasons to give a delivery up.
+const (
+	DismissedInapplicable Dismissal = "inapplicable" // its content can never be applied
+	DismissedUnopenable   Dismissal = "unopenable"   // the key that its data is sealed under is lost
+	DismissedReconciled   Dismissal = "reconciled"   // what it says came on another way: reconciliation, or a later delivery
+	DismissedTest         Dismissal = "test"         // an example sent from Clerk's dashboard
+)
+
+// Dismissals lists every reason.
+func Dismissals() []Dismissal {
+	return []Dismissal{DismissedInapplicable, DismissedUnopenable, DismissedReconciled, DismissedTest}
+}
 
 // Reasons of deliveries of which nothing could be kept. The form is that of an error's.
 const (
@@ -38,7 +55,7 @@ const maxKeptData = 64 << 10
 const MaxSubjectDeliveries = 50
 
 const (
-	webhookDoneRetention = 30 * 24 * time.Hour // applied and ignored: long enough to know any late repeat of Svix's
+	webhookDoneRetention = 30 * 24 * time.Hour // applied and ignored, but for dismissed ones: long enough to know any late repeat of Svix's
 	webhookDeadRetention = 90 * 24 * time.Hour // as that of River's discarded jobs
 
 	purposeWebhookData    = "webhook-delivery" // of the Sealer
@@ -137,6 +154,14 @@ func (d WebhookDelivery) Failed(reason string, counted bool, now time.Time) Webh
 func (d WebhookDelivery) Dead(reason string, counted bool, now time.Time) WebhookDelivery {
 	d = d.Failed(reason, counted, now)
 	return d.turned(WebhookDead, reason, now, WebhookRetention(WebhookDead))
+}
+
+// Dismissed is a dead delivery that somebody has looked at and given up: nothing
+// of it is kept but what it died of and why it was given up, as long as a dead
+// one is.
+func (d WebhookDelivery) Dismissed(why Dismissal, now time.Time) WebhookDelivery {
+	d.SealedData, d.SubjectHash = nil, nil
+	return d.turned(WebhookIgnored, "dismissed as "+string(why)+"; dead of "+d.Reason, now, WebhookRetention(WebhookDead))
 }
 
 // Replayed is the delivery as if it had just come.

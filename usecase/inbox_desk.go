@@ -13,6 +13,7 @@ type InboxDeskDeps struct {
 	Deliveries WebhookDeliveries
 	Queue      JobQueue
 	Clock      Clock
+	Observer   InboxObserver
 }
 
 // InboxDesk is what operators do with deliveries.
@@ -69,4 +70,41 @@ func (s *InboxDesk) Replay(ctx context.Context, id string) (Replayed, domain.Web
 		return s.deps.Queue.EnqueueWebhookDelivery(ctx, id)
 	})
 	return result, was, err
+}
+
+// Dismissed is what became of the wish to give a dead delivery up.
+type Dismissed string
+
+// What may become of it.
+const (
+	DismissedDone    Dismissed = "done"
+	DismissedUnknown Dismissed = "unknown" // never here, or forgotten after its retention
+	DismissedNotDead Dismissed = "not dead"
+	DismissedChanged Dismissed = "changed" // it came again or was replayed at this moment
+)
+
+// Dismiss ends a dead delivery that nothing will make applicable: its data goes,
+// and a repeat of Clerk's changes nothing any more. The second value is the state
+// it was in. Only what is dead as it was read is ended: whatever revives it at the
+// same time wins.
+func (s *InboxDesk) Dismiss(ctx context.Context, id string, why domain.Dismissal) (Dismissed, domain.WebhookState, error) {
+	d, err := s.deps.Deliveries.Find(ctx, id)
+	switch {
+	case errors.Is(err, domain.NotFound):
+		return DismissedUnknown, "", nil
+	case err != nil:
+		return "", "", err
+	case d.State != domain.WebhookDead:
+		return DismissedNotDead, d.State, nil
+	}
+	ended := d.Dismissed(why, s.deps.Clock.Now())
+	done, err := s.deps.Deliveries.Update(ctx, ended, domain.WebhookDead)
+	if err != nil {
+		return "", "", err
+	}
+	if !done {
+		return DismissedChanged, d.State, nil
+	}
+	s.deps.Observer.Delivery(ctx, d.ID, d.Type, domain.OutcomeIgnored, ended.Reason)
+	return DismissedDone, d.State, nil
 }

@@ -81,7 +81,7 @@ func newInbox(change ...func(*usecase.InboxDeps)) *inbox {
 		c(&deps)
 	}
 	i.Inbox = usecase.NewInbox(deps)
-	i.desk = usecase.NewInboxDesk(usecase.InboxDeskDeps{Tx: s, Deliveries: s.WebhookDeliveries(), Queue: s.JobQueue(), Clock: i.clock})
+	i.desk = usecase.NewInboxDesk(usecase.InboxDeskDeps{Tx: s, Deliveries: s.WebhookDeliveries(), Queue: s.JobQueue(), Clock: i.clock, Observer: i.observer})
 	return i
 }
 

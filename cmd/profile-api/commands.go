@@ -5,15 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"net"
-	"net/http"
 	"os"
-	"os/signal"
 	"runtime"
-	"syscall"
 	"time"
 
+	"github.com/profile-api/profile-api/cmd/internal/httpserver"
 	"github.com/profile-api/profile-api/cmd/internal/service"
 	"github.com/profile-api/profile-api/config"
 	"github.com/profile-api/profile-api/repository/postgres"
@@ -25,27 +21,8 @@ func serve(ctx context.Context) error {
 		return err
 	}
 	log := service.NewLogger(os.Stdout, s)
-	defer ignoreHangups(ctx, log)()
+	defer httpserver.IgnoreHangups(ctx, log)()
 	return service.Run(ctx, s, service.Build{Version: version, Commit: commit}, log)
-}
-
-// ignoreHangups keeps SIGHUP, by which some servers read their settings anew,
-// from ending this one without a drain, and says what to do instead.
-func ignoreHangups(ctx context.Context, log *slog.Logger) (stop func()) {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	done := make(chan struct{})
-	go func() {
-		for {
-			select {
-			case <-hangups:
-				log.LogAttrs(ctx, slog.LevelWarn, "SIGHUP does not reload the settings: restart the replicas one after the other")
-			case <-done:
-				return
-			}
-		}
-	}()
-	return func() { signal.Stop(hangups); close(done) }
 }
 
 func migrate(ctx context.Context, out io.Writer, direction string) (err error) {
@@ -130,34 +107,12 @@ func showConfig(out io.Writer, args []string) error {
 
 // healthcheck asks the server in the same container. Settings that do not load
 // are a failure too: the server could not have started with them.
-func healthcheck(ctx context.Context) (err error) {
+func healthcheck(ctx context.Context) error {
 	s, err := config.Load(config.Options{})
 	if err != nil {
 		return err
 	}
-	host, port, err := net.SplitHostPort(s.HTTPAddr)
-	if err != nil {
-		return fmt.Errorf("read HTTP_ADDR: %w", err)
-	}
-	if ip := net.ParseIP(host); host == "" || (ip != nil && ip.IsUnspecified()) {
-		host = "127.0.0.1"
-	}
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/health/live", http.NoBody)
-	if err != nil {
-		return fmt.Errorf("ask the server: %w", err)
-	}
-	// No proxy of the environment's: it would be asked for an address of this container.
-	res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
-	if err != nil {
-		return fmt.Errorf("ask the server: %w", err)
-	}
-	defer func() { err = errors.Join(err, res.Body.Close()) }()
-	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("the server answers %d", res.StatusCode)
-	}
-	return nil
+	return httpserver.Live(ctx, s.HTTPAddr)
 }
 
 func showVersion(out io.Writer) error {

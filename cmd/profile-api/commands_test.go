@@ -48,6 +48,9 @@ func TestCommandsThatNeedNothing(t *testing.T) {
 		{"config", "--yaml"}, {"healthcheck", "x"}, {"version", "x"}, {"Serve"}, {"reconcile", "now"}, {"reconcile", "--dry"}, {"--version"},
 		{"webhooks"}, {"webhooks", "list", "x"}, {"webhooks", "list", "--state"},
 		{"webhooks", "list", "--state", "lost"}, {"webhooks", "replay"}, {"webhooks", "replay", "--all"}, {"webhooks", "replay", "--dead", "msg_1"}, {"webhooks", "drop"},
+		{"webhooks", "dismiss"}, {"webhooks", "dismiss", "msg_1"}, {"webhooks", "dismiss", "--reason", "test"}, {"webhooks", "dismiss", "msg_1", "--reason"},
+		{"webhooks", "dismiss", "--reason", "ada@example.org", "msg_1"}, {"webhooks", "dismiss", "--reason=test", "--reason=test", "msg_1"},
+		{"webhooks", "dismiss", "--reason", "test", "--dead"}, {"webhooks", "dismiss", "--reason=", "msg_1"},
 	} {
 		r := command(t, nil, args...)
 		if r.status != 2 || r.stdout != "" || !strings.Contains(r.stderr, "profile-api serve") {

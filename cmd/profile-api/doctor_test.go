@@ -28,10 +28,10 @@ func TestDoctor(t *testing.T) {
 		}
 		err := json.Unmarshal([]byte(asJSON.stdout), &shown)
 		want := map[int]string{0: "warn", 1: "fail"}[status]
-		if err != nil || asJSON.status != status || shown.Status != want || len(shown.Checks) != 29 || shown.Checks[0].Check != "settings" {
+		if err != nil || asJSON.status != status || shown.Status != want || len(shown.Checks) != 30 || shown.Checks[0].Check != "settings" {
 			t.Errorf("%s: as JSON: %v, status %d\n%s", environment, err, asJSON.status, asJSON.stdout)
 		}
-		if (text.stderr == "") != (status == 0) || status == 1 && !strings.Contains(text.stderr, "1 of 29 checks fail") {
+		if (text.stderr == "") != (status == 0) || status == 1 && !strings.Contains(text.stderr, "1 of 30 checks fail") {
 			t.Errorf("%s: on standard error: %q", environment, text.stderr)
 		}
 	}

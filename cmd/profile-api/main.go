@@ -26,6 +26,8 @@ const usage = `profile-api: user profiles behind Clerk sign-in
   profile-api webhooks list [--state STATE] [--json]
                                        show Clerk's deliveries: received, failed, applied, ignored or dead
   profile-api webhooks replay ID...    apply deliveries again; --dead: all that are dead
+  profile-api webhooks dismiss --reason REASON ID...
+                                       end dead deliveries for good; REASON: inapplicable, unopenable, reconciled or test
   profile-api reconcile [--dry-run] [--force] [--json]
                                        walk through Clerk's users and repair missing, stale and vanished profiles;
                                        --dry-run changes nothing, --force erases however many have vanished;

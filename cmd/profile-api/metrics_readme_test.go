@@ -16,7 +16,7 @@ func TestTheReadmeListsTheMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	var documented, shown []string
-	for _, m := range regexp.MustCompile("(?m)^\\| `((?:webhook|jobs|event|reconcile|health|disk|dependency|db_pool|rate_limit|auth|http|request|sentry)_[a-z_]+)(?:\\{([a-z,]+)\\})?` \\|").FindAllStringSubmatch(string(readme), -1) {
+	for _, m := range regexp.MustCompile("(?m)^\\| `((?:webhook|jobs|event|reconcile|health|disk|dependency|db_pool|rate_limit|auth|http|request|sentry|trace)_[a-z_]+)(?:\\{([a-z,]+)\\})?` \\|").FindAllStringSubmatch(string(readme), -1) {
 		documented = append(documented, metric(m[1], strings.Split(m[2], ",")))
 	}
 	slices.Sort(documented)
@@ -27,7 +27,7 @@ func TestTheReadmeListsTheMetrics(t *testing.T) {
 	}()
 	s, _, _ := mirroredStack(t, 1) // a run has ended
 	p := s.replica(t, "EVENTS_STREAM", "profile-events")
-	family := regexp.MustCompile(`(?m)^# TYPE ((?:webhook|jobs|event|reconcile|health|disk|dependency|db_pool|rate_limit|auth|http|request|sentry)_\S+) `)
+	family := regexp.MustCompile(`(?m)^# TYPE ((?:webhook|jobs|event|reconcile|health|disk|dependency|db_pool|rate_limit|auth|http|request|sentry|trace)_\S+) `)
 	eventually(t, "the metrics are those of the README", func() bool {
 		raw := p.rawMetrics(t)
 		shown = nil

@@ -120,6 +120,7 @@ func TestRulesAndDashboardAskForWhatTheProgramShows(t *testing.T) {
 	}
 	s, _, _ := mirroredStack(t, 1) // a reconciliation has ended
 	p := s.replica(t, "EVENTS_STREAM", "profile-events")
+	beside := besideTheProgram(t)
 	token, _ := s.person(t)
 	if r := p.get(t, "/v1/profiles/me", token); r.status != http.StatusOK {
 		t.Fatalf("me is %d: %s", r.status, r.body)
@@ -132,7 +133,7 @@ func TestRulesAndDashboardAskForWhatTheProgramShows(t *testing.T) {
 		}
 	}()
 	eventually(t, "all that is asked for is there", func() bool {
-		all := exportedBy(string(p.rawMetrics(t)))
+		all := exportedBy(string(p.rawMetrics(t)) + beside)
 		addOfPrometheus(all, rules)
 		faults = nil
 		for _, q := range queries {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/profile-api/profile-api/internal/promfiles"
 	"github.com/profile-api/profile-api/internal/runbooks"
 )
 
@@ -44,8 +45,8 @@ var (
 	braces   = regexp.MustCompile(`\{[^}]*\}|\[[^\]]*\]|"[^"]*"`)
 	// Labels in PromQL: by (a, b).
 	grouping = regexp.MustCompile(`\b(?:by|on|ignoring|without) \([a-z_, ]*\)`)
-	// A word of PromQL; with a parenthesis behind it, it is a function.
-	word = regexp.MustCompile(`\b(` + metricForm + `)\b( *\()?`)
+	// A word of PromQL; with a parenthesis behind it, it is a function, and with colons inside what a rule records.
+	word = regexp.MustCompile(`\b((?:[a-z]+:)?` + metricForm + `(?::[a-z0-9_]+)?)\b( *\()?`)
 	// curl … | grep -E '^(a|b)', and a line of what it shows.
 	scraped   = regexp.MustCompile(`/metrics.*grep .*'\^\(?([a-z_|]+)`)
 	shownLine = regexp.MustCompile(`(?m)^# (` + metricForm + `)(?:\{([^}]*)\})? [0-9+]`)
@@ -95,7 +96,16 @@ func TestRunbooksNameRealMetrics(t *testing.T) {
 	p := s.replica(t, "EVENTS_STREAM", "profile-events")
 	token, _ := s.person(t)
 	p.get(t, "/v1/profiles/me", token).profile(t)
-	raw, checked := string(p.rawMetrics(t)), 0
+	raw, checked := string(p.rawMetrics(t))+besideTheProgram(t), 0
+	rules, err := promfiles.Rules(monitoring + "rules")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rules {
+		if r.Record != "" {
+			raw += r.Record + " 1\n"
+		}
+	}
 	for _, page := range runbookPages(t) {
 		for name, labels := range metricsNamed(&page) {
 			checked++

@@ -79,6 +79,29 @@ func TestSentryHearsOfUnexpectedErrorsOnce(t *testing.T) {
 	}
 }
 
+// A column that is not there may be a step of a release that passes, so callers are told to come again; that it is not
+// there while the replica is ready is for somebody to look at.
+func TestSentryHearsOfASchemaThatDoesNotFit(t *testing.T) {
+	parallel(t)
+	sentry := sentrystandin.New(t)
+	s := newStack(t)
+	p := s.replica(t, "SENTRY_DSN", sentry.DSN())
+	token, _ := s.person(t)
+	p.get(t, "/v1/profiles/me", token)
+	conn := connect(t, s.database)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if _, err := conn.Exec(ctx, `ALTER TABLE preferences RENAME COLUMN theme TO theme_before`); err != nil {
+		t.Fatal(err)
+	}
+	p.patch(t, preferencesPath, token, `{"theme":"dark"}`).wantProblem(t, http.StatusServiceUnavailable, "unavailable")
+	p.stop(t)
+	events := sentry.Events()
+	if len(events) != 1 || events[0].Transaction != "PATCH "+preferencesPath || !strings.Contains(events[0].Exception[0].Value, "SQLSTATE 42703") {
+		t.Errorf("the events are %s", sentry.Everything())
+	}
+}
+
 // A Sentry that answers nothing holds up neither requests nor the end.
 func TestSentryThatHangsHoldsNothingUp(t *testing.T) {
 	parallel(t)

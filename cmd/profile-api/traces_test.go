@@ -249,9 +249,11 @@ func TestWhatIsNotTraced(t *testing.T) {
 			t.Errorf("spans of a trace that was not to be sampled: %+v", list)
 		}
 	}
-	for _, replica := range []*program{p, off} { // the log's line belongs to the caller's trace all the same
-		if !strings.Contains(replica.stdout.String(), callersTrace) && !strings.Contains(replica.stdout.String(), offTrace) {
-			t.Error("the log does not have the caller's trace id")
+	for id, replica := range map[string]*program{callersTrace: p, offTrace: off} { // the log's line belongs to the caller's trace all the same
+		if lines := replica.logLines(t); !slices.ContainsFunc(lines, func(line map[string]any) bool {
+			return line["msg"] == "request" && line["route"] == "/v1/profiles/{handle}" && line["trace_id"] == id
+		}) {
+			t.Errorf("the log does not have the caller's trace id %s: %v", id, lines)
 		}
 	}
 }

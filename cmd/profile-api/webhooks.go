@@ -34,12 +34,13 @@ func webhooks(ctx context.Context, out io.Writer, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	db, err := openCurrent(ctx, service.DatabaseOptions(s, service.NewLogger(os.Stderr, s)))
+	log := service.NewLogger(os.Stderr, s)
+	db, err := openCurrent(ctx, service.DatabaseOptions(s, log))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	desk, err := service.NewInboxDesk(db)
+	desk, err := service.NewInboxDesk(db, log)
 	if err != nil {
 		return err
 	}
@@ -53,6 +54,8 @@ func webhooksCommand(name string, args []string) (deskCommand, error) {
 	switch name {
 	case "list":
 		return listCommand(args)
+	case "dismiss":
+		return dismissCommand(args)
 	case "replay":
 		if len(args) == 1 && args[0] == "--dead" {
 			return replayDead, nil
@@ -166,7 +169,7 @@ func replay(ctx context.Context, out io.Writer, desk *usecase.InboxDesk, ids []s
 		case usecase.ReplayedNoData:
 			failed++
 			fmt.Fprintf(out, "%s is %s, and nothing of it was kept (webhooks list tells why); "+
-				"replay the message from the endpoint's page in Clerk's dashboard, or run reconcile\n", id, was)
+				"replay the message from the endpoint's page in Clerk's dashboard, or run reconcile, and then webhooks dismiss\n", id, was)
 		}
 	}
 	if failed > 0 {

@@ -235,7 +235,7 @@ func TestWebhooksCommands(t *testing.T) {
 func TestWebhooksWithoutWhatTheyNeed(t *testing.T) {
 	parallel(t)
 	env := production("postgres://u:p@"+freeAddr(t)+"/x", "redis://"+freeAddr(t), "http://"+freeAddr(t)+"/v1")
-	for _, args := range [][]string{{"list"}, {"replay", "msg_1"}, {"replay", "--dead"}} {
+	for _, args := range [][]string{{"list"}, {"replay", "msg_1"}, {"replay", "--dead"}, {"dismiss", "--reason", "test", "msg_1"}} {
 		if r := command(t, env, append([]string{"webhooks"}, args...)...); r.status != 1 || r.stdout != "" || r.stderr == "" {
 			t.Errorf("%v: status %d, %q, %q", args, r.status, r.stdout, r.stderr)
 		}
@@ -260,7 +260,7 @@ func TestWebhooksNeedACurrentSchema(t *testing.T) {
 	if r := command(t, env, "migrate", "down"); r.status != 0 {
 		t.Fatalf("migrate down: %s", r.stderr)
 	}
-	for _, args := range [][]string{{"list"}, {"replay", "msg_1"}, {"replay", "--dead"}} {
+	for _, args := range [][]string{{"list"}, {"replay", "msg_1"}, {"replay", "--dead"}, {"dismiss", "--reason", "test", "msg_1"}} {
 		r := command(t, env, append([]string{"webhooks"}, args...)...)
 		if r.status != 1 || r.stdout != "" || !strings.Contains(r.stderr, "profile-api migrate up") {
 			t.Errorf("%v: status %d, %q, %q", args, r.status, r.stdout, r.stderr)

@@ -8,14 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"runtime"
 	"syscall"
-	"time"
 
+	"github.com/profile-api/profile-api/cmd/internal/httpserver"
 	"github.com/profile-api/profile-api/config"
 )
 
@@ -62,7 +60,9 @@ func run(ctx context.Context, args []string) error {
 		if err != nil {
 			return err
 		}
-		return serve(ctx, s, slog.New(slog.NewJSONHandler(os.Stdout, nil)))
+		log := slog.New(slog.NewJSONHandler(os.Stdout, nil))
+		defer httpserver.IgnoreHangups(ctx, log)()
+		return serve(ctx, s, log)
 	case "healthcheck":
 		return healthcheck(ctx)
 	case "version":
@@ -77,31 +77,10 @@ func run(ctx context.Context, args []string) error {
 
 // healthcheck asks the operators' listener, which answers whether or not the
 // API does: a firewall is not to be restarted because the API is away.
-func healthcheck(ctx context.Context) (err error) {
+func healthcheck(ctx context.Context) error {
 	s, err := config.LoadFirewall(config.Options{})
 	if err != nil {
 		return err
 	}
-	host, port, err := net.SplitHostPort(s.OpsAddr)
-	if err != nil {
-		return fmt.Errorf("read WAF_OPS_ADDR: %w", err)
-	}
-	if ip := net.ParseIP(host); host == "" || (ip != nil && ip.IsUnspecified()) {
-		host = "127.0.0.1"
-	}
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+livePath, http.NoBody)
-	if err != nil {
-		return fmt.Errorf("ask the firewall: %w", err)
-	}
-	res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
-	if err != nil {
-		return fmt.Errorf("ask the firewall: %w", err)
-	}
-	defer func() { err = errors.Join(err, res.Body.Close()) }()
-	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("the firewall answers %d", res.StatusCode)
-	}
-	return nil
+	return httpserver.Live(ctx, s.OpsAddr)
 }

@@ -18,6 +18,7 @@ const (
 	outcomeHealth   = "health"  // a probe, which is not judged
 	outcomeCrowded  = "crowded" // large, and no place came free to judge it: 503
 	outcomeFailed   = "failed"  // could not be judged, so not handed on
+	outcomeGone     = "gone"    // the client left before its request was judged
 )
 
 // metrics have labels from fixed sets only, and begin at zero.
@@ -45,7 +46,9 @@ func newMetrics(registry *prometheus.Registry) *metrics {
 		}),
 	}
 	registry.MustRegister(m.requests, m.stopped, m.seconds, m.upstreamFailures)
-	for _, o := range []string{outcomePassed, outcomeDetected, outcomeStopped, outcomeTooLarge, outcomeUnread, outcomeHealth, outcomeCrowded, outcomeFailed} {
+	for _, o := range []string{
+		outcomePassed, outcomeDetected, outcomeStopped, outcomeTooLarge, outcomeUnread, outcomeHealth, outcomeCrowded, outcomeFailed, outcomeGone,
+	} {
 		m.requests.WithLabelValues(o)
 	}
 	for _, g := range firewall.Groups {

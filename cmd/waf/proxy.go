@@ -9,16 +9,12 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
-	"net/netip"
-	"regexp"
 	"runtime"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
-
+	"github.com/profile-api/profile-api/cmd/internal/httpserver"
 	"github.com/profile-api/profile-api/config"
 	"github.com/profile-api/profile-api/delivery/firewall"
 	"github.com/profile-api/profile-api/delivery/rest"
@@ -34,31 +30,47 @@ type proxy struct {
 	log        *slog.Logger
 	templates  rest.Templates
 	proxies    middleware.Proxies
-	prefixes   []netip.Prefix
 	mode       string // as logs show it
 	detectOnly bool
 	maxBody    int64
 	draining   atomic.Bool
 	large      lane
+	longest    time.Duration // that handing a request on may take, its answer included
 	now        func() time.Time
 }
 
-// lane bounds how many large bodies are judged at once. The rules cost about as
-// much per byte as the whole of a small request, so without it a few callers of
-// 64 KiB would take every processor; with it they wait for each other only.
+// lane bounds how many large requests are judged at once. The rules cost about as
+// much per byte as the whole of a small request, in a body, a query or a header,
+// so without it a few callers of 64 KiB would take every processor; with it they
+// wait for each other only.
 type lane struct {
 	places chan struct{}
 	wait   time.Duration // longest wait for a place
 }
 
-// largeFrom is the size from which a body needs a place, in bytes.
+// largeFrom is the size from which a request needs a place, in bytes.
 const largeFrom = 4 << 10
 
 func newLane() lane {
 	return lane{make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)), 10 * time.Second}
 }
 
-// enter takes a place for a large body, and gives what gives it back; false when
+// size is what the rules have to read of a request, in bytes. The token is left
+// out, which each request has and no rule takes apart.
+func size(r *http.Request, body []byte) int {
+	n := len(r.RequestURI) + len(body)
+	for name, values := range r.Header {
+		if name == "Authorization" {
+			continue
+		}
+		for _, v := range values {
+			n += len(name) + len(v)
+		}
+	}
+	return n
+}
+
+// enter takes a place for a large request, and gives what gives it back; false when
 // none came free in time, or the client has gone.
 func (l lane) enter(ctx context.Context, size int) (leave func(), ok bool) {
 	if size < largeFrom {
@@ -76,8 +88,8 @@ func (l lane) enter(ctx context.Context, size int) (leave func(), ok bool) {
 
 func newProxy(s *config.Firewall, engine *firewall.Engine, m *metrics, log *slog.Logger) *proxy {
 	p := &proxy{
-		engine: engine, metrics: m, log: log, templates: rest.NewTemplates(), proxies: s.TrustedProxies, prefixes: s.TrustedProxies,
-		mode: "on", detectOnly: s.DetectOnly, maxBody: s.MaxBodyBytes, large: newLane(), now: time.Now,
+		engine: engine, metrics: m, log: log, templates: rest.NewTemplates(), proxies: s.TrustedProxies,
+		mode: "on", detectOnly: s.DetectOnly, maxBody: s.MaxBodyBytes, large: newLane(), longest: longest(s), now: time.Now,
 	}
 	if s.DetectOnly {
 		p.mode = "detection-only"
@@ -95,7 +107,7 @@ func newProxy(s *config.Firewall, engine *firewall.Engine, m *metrics, log *slog
 			// No Proxy: an environment's http_proxy would be handed every token.
 		},
 		ErrorHandler: p.upstreamAway,
-		ErrorLog:     quietLog(),
+		ErrorLog:     httpserver.NoLog(),
 	}
 	return p
 }
@@ -108,17 +120,9 @@ func requestID(r *http.Request) string {
 	return id
 }
 
-var requestIDForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
-
 // ServeHTTP judges and hands on.
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	var id string
-	if sent := r.Header.Values("X-Request-ID"); len(sent) == 1 && requestIDForm.MatchString(sent[0]) {
-		id = sent[0]
-	} else {
-		id = uuid.Must(uuid.NewV7()).String()
-	}
-	r = r.WithContext(context.WithValue(r.Context(), contextKey{}, id))
+	r = r.WithContext(context.WithValue(r.Context(), contextKey{}, middleware.RequestIDOf(r)))
 	if p.draining.Load() {
 		w.Header().Set("Connection", "close") // the next one goes elsewhere
 		if r.URL.Path == "/health/ready" {
@@ -134,7 +138,10 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	// What follows the body was not judged, and how it was framed is between the client and us.
 	r.TransferEncoding, r.Trailer = nil, nil
-	p.forward.ServeHTTP(w, r)
+	// The server's own limits are on single writes: an answer that stalls half way would be held without end.
+	ctx, cancel := context.WithTimeout(r.Context(), p.longest)
+	defer cancel()
+	p.forward.ServeHTTP(w, r.WithContext(ctx))
 }
 
 // isProbe tells of what asks for nothing but health. Whatever rules are added,
@@ -151,10 +158,9 @@ func (p *proxy) judge(w http.ResponseWriter, r *http.Request) *domain.Error {
 	if fault != nil {
 		return fault
 	}
-	leave, ok := p.large.enter(r.Context(), len(body))
+	leave, ok := p.large.enter(r.Context(), size(r, body))
 	if !ok {
-		p.metrics.count(outcomeCrowded)
-		return domain.UnavailableError(nil, 0)
+		return p.unjudged(r, outcomeCrowded, nil)
 	}
 	start := p.now()
 	v, err := p.engine.Inspect(r, body)
@@ -162,9 +168,8 @@ func (p *proxy) judge(w http.ResponseWriter, r *http.Request) *domain.Error {
 	leave()
 	switch {
 	case err != nil:
-		p.metrics.count(outcomeFailed)
 		p.log.LogAttrs(r.Context(), slog.LevelError, "a request could not be judged", slog.String("request_id", requestID(r)))
-		return domain.UnavailableError(err, 0)
+		return p.unjudged(r, outcomeFailed, err)
 	case !v.Stop:
 		p.metrics.count(outcomePassed)
 		return nil
@@ -176,6 +181,20 @@ func (p *proxy) judge(w http.ResponseWriter, r *http.Request) *domain.Error {
 	}
 	p.metrics.count(outcomeStopped)
 	return domain.NewError(domain.Forbidden, domain.CodeForbidden, "The request looks like an attack and was stopped. If it is none, tell us the request id.")
+}
+
+// unjudged counts a request that the rules did not see: it goes no further, but
+// in detection-only mode, which stops nothing. Of a client that has gone nothing is to be said.
+func (p *proxy) unjudged(r *http.Request, outcome string, err error) *domain.Error {
+	if r.Context().Err() != nil {
+		p.metrics.count(outcomeGone)
+		panic(http.ErrAbortHandler)
+	}
+	p.metrics.count(outcome)
+	if p.detectOnly {
+		return nil
+	}
+	return domain.UnavailableError(err, 0)
 }
 
 // readBody gives the whole body for the rules to judge. Clerk's deliveries are
@@ -213,14 +232,8 @@ func (p *proxy) tooLarge() *domain.Error {
 	return domain.NewError(domain.PayloadTooLarge, domain.CodePayloadTooLarge, "The body is larger than this service accepts.")
 }
 
-var methods = []string{"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS", "PUT"}
-
 // tell logs what was stopped and why: numbers and names from fixed sets, never what the request held.
 func (p *proxy) tell(r *http.Request, v firewall.Verdict) {
-	method := r.Method
-	if !slices.Contains(methods, method) {
-		method = "other"
-	}
 	var groups []string
 	for _, rule := range v.Rules {
 		groups = append(groups, firewall.Group(rule))
@@ -231,7 +244,7 @@ func (p *proxy) tell(r *http.Request, v firewall.Verdict) {
 		p.metrics.stopped.WithLabelValues(g).Inc()
 	}
 	p.log.LogAttrs(r.Context(), slog.LevelWarn, "request stopped", slog.String("request_id", requestID(r)), slog.String("mode", p.mode),
-		slog.String("method", method), slog.String("route", p.templates.Of(r)), slog.Any("rules", v.Rules), slog.Any("groups", groups),
+		slog.String("method", middleware.MethodLabel(r.Method)), slog.String("route", p.templates.Of(r)), slog.Any("rules", v.Rules), slog.Any("groups", groups),
 		slog.String("client_network", middleware.Network(p.proxies.ClientIP(r))))
 }
 
@@ -247,15 +260,9 @@ func (p *proxy) rewrite(r *httputil.ProxyRequest) {
 	r.Out.Header.Set("X-Request-Id", requestID(r.In))
 }
 
-// scheme is what a trusted proxy in front says last, else http: no TLS ends here.
+// scheme is what a trusted proxy in front says, else http: no TLS ends here.
 func (p *proxy) scheme(r *http.Request) string {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	trusted := func(prefix netip.Prefix) bool { return prefix.Contains(peer.Addr().Unmap()) }
-	if err != nil || !slices.ContainsFunc(p.prefixes, trusted) {
-		return "http"
-	}
-	said := strings.Split(strings.Join(r.Header.Values("X-Forwarded-Proto"), ","), ",")
-	if strings.EqualFold(strings.TrimSpace(said[len(said)-1]), "https") {
+	if p.proxies.Scheme(r) == "https" {
 		return "https"
 	}
 	return "http"
@@ -268,7 +275,7 @@ func (p *proxy) upstreamAway(w http.ResponseWriter, r *http.Request, err error) 
 	case errors.As(err, &over):
 		p.answer(w, r, p.tooLarge())
 		return
-	case r.Context().Err() != nil: // the client has gone
+	case errors.Is(r.Context().Err(), context.Canceled): // the client has gone
 		panic(http.ErrAbortHandler)
 	}
 	p.metrics.upstreamFailures.Inc()

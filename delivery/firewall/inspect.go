@@ -51,11 +51,13 @@ func stopsAlone(rule int) bool { return rule/1000 == 200 }
 // Inspect judges one request with its whole body, which may have at most
 // Options.MaxBodyBytes. The request's own Body is not read.
 func (e *Engine) Inspect(r *http.Request, body []byte) (v Verdict, err error) {
-	tx := e.waf.NewTransaction()
 	defer func() {
 		if recover() != nil { // its text may quote the request
 			v, err = Verdict{}, errors.New("inspect a request: the engine panicked")
 		}
+	}()
+	tx := e.waf.NewTransaction()
+	defer func() {
 		if closed := tx.Close(); err == nil && closed != nil {
 			err = fmt.Errorf("end the inspection: %w", closed)
 		}

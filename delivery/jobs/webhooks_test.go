@@ -52,7 +52,7 @@ func newInboxWorld(t *testing.T, change ...func(*usecase.InboxDeps)) *inboxWorld
 		c(&deps)
 	}
 	w.Inbox = usecase.NewInbox(deps)
-	w.desk = usecase.NewInboxDesk(usecase.InboxDeskDeps{Tx: w.db, Deliveries: deps.Deliveries, Queue: w.stores.Queue, Clock: systemClock{}})
+	w.desk = usecase.NewInboxDesk(usecase.InboxDeskDeps{Tx: w.db, Deliveries: deps.Deliveries, Queue: w.stores.Queue, Clock: systemClock{}, Observer: deps.Observer})
 	return w
 }
 
@@ -237,6 +237,9 @@ func TestADeadDeliveryIsReplayed(t *testing.T) {
 			healed.Store(true)
 			replay(t, w)
 			w.awaitState(t, "msg_1", "applied (created) 0")
+			if left, err := w.db.DiscardedJobs(within(t)); err != nil || len(left) != 0 {
+				t.Errorf("given up are still %v, %v", left, err)
+			}
 		})
 	}
 }

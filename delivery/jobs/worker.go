@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -50,19 +51,25 @@ func (w *worker[A]) Work(ctx context.Context, job *river.Job[A]) error {
 	v := w.noted(ctx, job, w.judge(ctx, job.JobRow, err))
 	took := w.clock.Now().Sub(begun)
 	w.metrics.observe(job.Kind, v.outcome, took)
-	attrs := []slog.Attr{
-		slog.String("kind", job.Kind), slog.Int64("job_id", job.ID), slog.Int("attempt", job.Attempt),
+	attrs := append(whichRun(ctx, job.JobRow),
 		slog.String("outcome", string(v.outcome)), slog.Float64("duration", took.Seconds()), slog.Float64("again_in", v.after.Seconds()),
 		slog.String("reason", v.reason),
-	}
-	if span := trace.SpanContextFromContext(ctx); span.IsValid() { // tracing is on
-		attrs = append(attrs, slog.String("trace_id", span.TraceID().String()))
-	}
-	if v.outcome == discarded && !errors.Is(err, errPanicked) { // a panic has told already
+	)
+	given := v.outcome == discarded && !errors.Is(err, errPanicked) // a panic has told already
+	if given || v.outcome == snoozed && domain.IsUnexpected(err) {  // what is put off for ever must not be so in silence
 		attrs = append(attrs, domain.FaultAttr(err))
 	}
 	w.log.LogAttrs(ctx, v.level, "job", attrs...)
 	return v.answer
+}
+
+// whichRun says in the log which run of which job it was.
+func whichRun(ctx context.Context, job *rivertype.JobRow) []slog.Attr {
+	attrs := []slog.Attr{slog.String("kind", job.Kind), slog.Int64("job_id", job.ID), slog.Int("attempt", job.Attempt)}
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() { // tracing is on
+		attrs = append(attrs, slog.String("trace_id", span.TraceID().String()))
+	}
+	return attrs
 }
 
 // noted tells whoever wants to know that the run failed. That the process ends is
@@ -83,11 +90,15 @@ func (w *worker[A]) noted(ctx context.Context, job *river.Job[A], v verdict) ver
 }
 
 // guarded turns a panic into an error. Its value is not told: it may hold anything.
+// Of a job that panics at each attempt, the first panic is the one to report.
 func (w *worker[A]) guarded(ctx context.Context, job *river.Job[A]) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			w.log.LogAttrs(ctx, slog.LevelError, "panic", slog.String("kind", job.Kind), slog.Int64("job_id", job.ID),
-				slog.String("cause", fmt.Sprintf("%T", r)), slog.String("stack", string(debug.Stack())), domain.FaultAttr(domain.NewPanic(r)))
+			attrs := append(whichRun(ctx, job.JobRow), slog.String("cause", fmt.Sprintf("%T", r)), slog.String("stack", string(debug.Stack())))
+			if !panickedBefore(job.JobRow) {
+				attrs = append(attrs, domain.FaultAttr(domain.NewPanic(r)))
+			}
+			w.log.LogAttrs(ctx, slog.LevelError, "panic", attrs...)
 			err = errPanicked
 		}
 	}()
@@ -95,6 +106,11 @@ func (w *worker[A]) guarded(ctx context.Context, job *river.Job[A]) (err error) 
 }
 
 var errPanicked = domain.NewError(domain.Internal, domain.CodeInternal, "The job panicked; the stack is in the log.")
+
+// panickedBefore goes by what River keeps of the attempts before, whichever replica made them.
+func panickedBefore(job *rivertype.JobRow) bool {
+	return slices.ContainsFunc(job.Errors, func(e rivertype.AttemptError) bool { return e.Error == describe(errPanicked) })
+}
 
 // verdict is what becomes of a job after a run.
 type verdict struct {

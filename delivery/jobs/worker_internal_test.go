@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/profile-api/profile-api/domain"
 )
@@ -45,6 +46,8 @@ func TestWorkJudges(t *testing.T) {
 		name    string
 		err     error
 		panics  bool
+		before  string // what River keeps of an attempt before
+		faults  int    // records that carry one
 		attempt int
 		ctx     func(context.Context) (context.Context, context.CancelFunc)
 		outcome outcome
@@ -54,14 +57,17 @@ func TestWorkJudges(t *testing.T) {
 		{name: "done", outcome: completed},
 		{name: "done although the process ends", ctx: ended(errors.New("stop")), outcome: completed},
 		{name: "refused", err: internal, outcome: retried, text: "internal: Clerk answered with status 401."},
-		{name: "refused for the last time", err: internal, attempt: 5, outcome: discarded, text: "internal: Clerk answered with status 401."},
+		{name: "refused for the last time", err: internal, attempt: 5, outcome: discarded, faults: 1, text: "internal: Clerk answered with status 401."},
 		{name: "wrapped", err: fmt.Errorf("purge %s: %w", secret, internal), outcome: retried, text: "internal: Clerk answered with status 401."},
 		{name: "joined", err: errors.Join(errors.New(secret), internal), outcome: retried, text: "internal: Clerk answered with status 401."},
 		{name: "unknown", err: errors.New(secret), outcome: retried, text: "an error of the type *errors.errorString"},
 		{name: "the database", err: fmt.Errorf("x: %w", internal.WithCause(postgresError{})), outcome: retried, text: "the database answered with SQLSTATE 42501"},
 		{name: "too long", err: fmt.Errorf("%s: %w", secret, context.DeadlineExceeded), outcome: retried, text: "the job took too long"},
-		{name: "panic", panics: true, outcome: retried, text: "internal: The job panicked; the stack is in the log."},
-		{name: "panic at last", panics: true, attempt: 5, outcome: discarded, text: "internal: The job panicked; the stack is in the log."},
+		{name: "panic", panics: true, outcome: retried, faults: 1, text: "internal: The job panicked; the stack is in the log."},
+		{name: "panic at last", panics: true, attempt: 5, before: "the job took too long", outcome: discarded, faults: 1, text: "internal: The job panicked; the stack is in the log."},
+		{name: "panic again", panics: true, attempt: 2, before: "internal: The job panicked; the stack is in the log.", outcome: retried, text: "internal: The job panicked; the stack is in the log."},
+		{name: "panic again, and at last", panics: true, attempt: 5, before: "internal: The job panicked; the stack is in the log.", outcome: discarded, text: "internal: The job panicked; the stack is in the log."},
+		{name: "something is missing from the schema", err: domain.UnavailableError(domain.Unexpected(postgresError{}), 0), outcome: snoozed, faults: 1, snooze: time.Minute},
 		{name: "away", err: away, outcome: snoozed, snooze: time.Minute},
 		{name: "away at last", err: away, attempt: 5, outcome: snoozed, snooze: time.Minute},
 		{name: "away until", err: away.WithRetryAfter(time.Hour), outcome: snoozed, snooze: time.Hour},
@@ -92,17 +98,23 @@ func TestWorkJudges(t *testing.T) {
 				ctx, cancel = c.ctx(ctx)
 				defer cancel()
 			}
-			err := w.Work(ctx, &river.Job[domain.PurgeJob]{JobRow: &rivertype.JobRow{ID: 7, Kind: "purge", Attempt: max(1, c.attempt), MaxAttempts: 5}})
+			ctx = trace.ContextWithSpanContext(ctx, trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{7}, SpanID: trace.SpanID{7}}))
+			job := &rivertype.JobRow{ID: 7, Kind: "purge", Attempt: max(1, c.attempt), MaxAttempts: 5}
+			if c.before != "" {
+				job.Errors = []rivertype.AttemptError{{Attempt: 1, Error: c.before}}
+			}
+			err := w.Work(ctx, &river.Job[domain.PurgeJob]{JobRow: job})
 			wantAnswer(t, err, c.outcome, c.text, c.snooze)
 			if !strings.Contains(log.String(), "outcome="+string(c.outcome)) || strings.Contains(log.String(), secret) {
 				t.Errorf("the log says %s", log.String())
 			}
-			faults := 0 // what a job gives up on is told of, and each panic, once
-			if c.panics || c.outcome == discarded {
-				faults = 1
+			// What a job gives up on is told of, and that it panics, once.
+			if n := strings.Count(log.String(), "fault="); n != c.faults {
+				t.Errorf("%d records carry a fault, want %d: %s", n, c.faults, log.String())
 			}
-			if n := strings.Count(log.String(), "fault="); n != faults {
-				t.Errorf("%d records carry a fault, want %d: %s", n, faults, log.String())
+			which := fmt.Sprintf(" kind=purge job_id=7 attempt=%d trace_id=07000", job.Attempt)
+			if records := strings.Count(log.String(), "\n"); strings.Count(log.String(), which) != records {
+				t.Errorf("not each of %d records says %q: %s", records, which, log.String())
 			}
 			if !inSeconds.MatchString(log.String()) {
 				t.Errorf("the log's times are no seconds: %s", log.String())

@@ -188,7 +188,7 @@ func TestPanicsAreOrdinaryAnswers(t *testing.T) {
 		if fault, _ := access[0]["fault"].(string); !strings.HasPrefix(fault, "panic: ") || strings.Count(w.log.String(), `"fault":`) != 1 {
 			t.Errorf("%s: not one record carries the fault: %s", path, w.log.String())
 		}
-		if len(panics) != 1 || panics[0]["request_id"] != "panic-id" || !strings.Contains(panics[0]["stack"].(string), "server_test.go") {
+		if len(panics) != 1 || panics[0]["request_id"] != "panic-id" || panics[0]["trace_id"] == "" || panics[0]["trace_id"] != access[0]["trace_id"] || !strings.Contains(panics[0]["stack"].(string), "server_test.go") {
 			t.Errorf("%s: panic log %v", path, panics)
 		}
 		if strings.Contains(w.log.String(), "secret of") {

@@ -92,6 +92,8 @@ type composeFile struct {
 		SecurityOpt []string `yaml:"security_opt"`
 		Environment map[string]string
 		Volumes     []string
+		Networks    []string
+		NetworkMode string `yaml:"network_mode"`
 		Secrets     []any
 		Profiles    []string
 		Healthcheck struct{ Test any }
@@ -140,6 +142,15 @@ func TestTheComposeOverrideFits(t *testing.T) {
 	if over.Secrets["backup_conf"].File != "./secrets/backup_conf" || !strings.Contains(read(t, "../compose/make-env"), "keep_or_write backup_conf ") {
 		t.Error("make env does not write the passphrase")
 	}
+	shown := over.Services["backup-metrics"]
+	file := backup.Environment["BACKUP_METRICS_FILE"]
+	if !shown.ReadOnly || !slices.Contains(shown.CapDrop, "ALL") || len(shown.SecurityOpt) != 1 || len(shown.Secrets) != 0 || !slices.Equal(shown.Volumes, []string{"backup-metrics:" + filepath.Dir(file) + ":ro"}) ||
+		!slices.Equal(shown.Networks, []string{"monitoring"}) || !slices.Equal(shown.Profiles, []string{"monitoring"}) {
+		t.Errorf("what shows the metrics sees more than these, or is seen by more than Prometheus: %+v", shown)
+	}
+	if backup.NetworkMode != "none" || !slices.Contains(backup.Volumes, "backup-metrics:"+filepath.Dir(file)) {
+		t.Error("the backups' container has a network, or does not write where the metrics are read")
+	}
 	image, _, _ := strings.Cut(strings.SplitAfter(base, "image: postgres:")[1], "\n")
 	if !strings.Contains(read(t, "Dockerfile"), "\nFROM postgres:"+image+"\n") {
 		t.Errorf("the image is not built on postgres:%s, the one of docker-compose.yml", image)
@@ -163,7 +174,7 @@ func TestKubernetesRunsTheSchedule(t *testing.T) {
 			t.Errorf("%s is a %s", job.Metadata.Name, job.Kind)
 		}
 	}
-	want := map[string]string{"backup-full": "17 2 * * 0", "backup-differential": "17 2 * * 1-6", "backup-check": "47 * * * *"}
+	want := map[string]string{"backup": "17 * * * *", "backup-full": "17 2 * * 0", "backup-verify": "37 4 * * *", "backup-check": "47 * * * *"}
 	if len(schedules) != len(want) {
 		t.Errorf("the jobs are %v", schedules)
 	}

@@ -136,23 +136,28 @@ type traffic struct {
 	name             string
 	ok, failed, slow int // the canary's; slow ones take between 0.5 and 1 s
 	probes           int // the canary's health checks, all failing
+	scanners         int // requests to the canary for what it does not have: 404, fast
 	errorRate, p95   string
 }
 
-// The queries themselves, by Prometheus's own engine: what a canary does counts, what the others and the probes do does not.
+// The queries themselves, by Prometheus's own engine: what a canary answers under /v1 counts, what the others do and what probes and scanners ask for does not.
 func TestTheAnalysisByPrometheus(t *testing.T) {
 	var rules, tests []any
 	for name, m := range measured(t) {
 		rules = append(rules, map[string]any{"record": "judged:" + strings.ReplaceAll(name, "-", "_"), "expr": query(m)})
 	}
 	for _, c := range []traffic{
-		{"good", 150, 0, 0, 0, "0", "0.095"},
-		{"good, and probed in vain", 150, 0, 0, 75, "0", "0.095"},
-		{"one in eleven fails", 150, 15, 0, 0, "0.0909", "0.095"},
-		{"one in ten slow", 135, 0, 15, 0, "0", "0.75"},
-		{"failing throughout", 0, 60, 0, 0, "1", "0.095"},
-		{"too little traffic", 1, 1, 0, 0, "", ""},
-		{"no traffic", 0, 0, 0, 135, "", ""},
+		{"good", 150, 0, 0, 0, 0, "0", "0.095"},
+		{"good, and probed in vain", 150, 0, 0, 75, 0, "0", "0.095"},
+		{"one in eleven fails", 150, 15, 0, 0, 0, "0.0909", "0.095"},
+		{"one in ten slow", 135, 0, 15, 0, 0, "0", "0.75"},
+		{"failing throughout", 0, 60, 0, 0, 0, "1", "0.095"},
+		{"too little traffic", 1, 1, 0, 0, 0, "", ""},
+		{"no traffic", 0, 0, 0, 135, 0, "", ""},
+		{"good, and scanned", 150, 0, 0, 0, 300, "0", "0.095"},
+		{"failing throughout among scanners", 0, 4, 0, 0, 600, "1", "0.095"},
+		{"slow throughout among scanners", 0, 0, 4, 0, 600, "0", "0.975"},
+		{"nobody but scanners", 0, 0, 0, 0, 150, "", ""},
 	} {
 		tests = append(tests, c.unit())
 	}
@@ -191,6 +196,7 @@ func (c traffic) unit() any {
 		add("new", "/v1/profiles/me", "500", c.failed, 0)
 	}
 	add("new", "/health/ready", "503", c.probes, 0)
+	add("new", "unmatched", "404", c.scanners, 0)
 	add("old", "/v1/profiles/me", "500", 750, 750) // the version before may be as bad as it likes
 	expect := func(metric, value string) any {
 		expr, samples := "judged:"+metric, []any{} // no result at all

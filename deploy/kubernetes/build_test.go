@@ -20,6 +20,9 @@ import (
 
 var overlays = []string{"staging", "production"}
 
+// backups stands for the folder of the backups, which is applied by itself.
+const backups = "backups"
+
 // tool is the path of a pinned program.
 func tool(t *testing.T, name string) string {
 	t.Helper()
@@ -44,13 +47,17 @@ var (
 	building sync.Mutex
 )
 
-// build is what kustomize makes of an overlay.
+// build is what kustomize makes of an overlay, or of the backups.
 func build(t *testing.T, overlay string) []byte {
 	t.Helper()
 	building.Lock()
 	defer building.Unlock()
 	if builds[overlay] == nil {
-		builds[overlay] = []byte(run(t, nil, tool(t, "kustomize"), "build", "overlays/"+overlay))
+		folder := "overlays/" + overlay
+		if overlay == backups {
+			folder = "../backup/kubernetes"
+		}
+		builds[overlay] = []byte(run(t, nil, tool(t, "kustomize"), "build", folder))
 	}
 	return builds[overlay]
 }
@@ -61,7 +68,7 @@ type object map[string]any
 // cluster is what an overlay would apply.
 type cluster []object
 
-// load is an overlay, read anew, so that a test may break it.
+// load is an overlay, or the backups, read anew, so that a test may break it.
 func load(t *testing.T, overlay string) cluster {
 	t.Helper()
 	c, err := parse(build(t, overlay))

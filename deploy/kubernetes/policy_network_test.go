@@ -37,7 +37,7 @@ func networkRules() []rule {
 			says: "into the server comes the gateway on the API's port, and Prometheus on the operators'",
 			check: func(c cluster) (faults []string) {
 				var seen []string
-				for _, in := range policyOf(c, "Rollout", &faults, "ingress") {
+				for _, in := range policyOf(c, c.one("Rollout"), &faults, "ingress") {
 					for _, from := range list(at(in, "from")) {
 						for _, port := range list(at(in, "ports")) {
 							seen = append(seen, fmt.Sprintf("%v/%v on %v", at(from, "namespaceSelector", "matchLabels", "kubernetes.io/metadata.name"),
@@ -65,7 +65,7 @@ func networkRules() []rule {
 		{
 			says: "the server reaches names, its stores, the collector of traces, and HTTPS outside of the cluster",
 			check: func(c cluster) []string {
-				return egressFaults(c, "Rollout", []int{53, 53, 5432, 6379, 4317, 4318, 443})
+				return egressFaults(c, c.one("Rollout"), []int{53, 53, 5432, 6379, 4317, 4318, 443})
 			},
 			breaks: []breakage{
 				serverPolicy("no DNS", 54, "spec", "egress", "0", "ports", "0", "port"),
@@ -80,8 +80,8 @@ func networkRules() []rule {
 		{
 			says: "the migration reaches names and PostgreSQL, and nobody comes in",
 			check: func(c cluster) []string {
-				faults := egressFaults(c, "Job", []int{53, 53, 5432})
-				if in := policyOf(c, "Job", &faults, "ingress"); in != nil {
+				faults := egressFaults(c, c.one("Job"), []int{53, 53, 5432})
+				if in := policyOf(c, c.one("Job"), &faults, "ingress"); in != nil {
 					faults = append(faults, "somebody comes in")
 				}
 				return faults
@@ -96,23 +96,23 @@ func networkRules() []rule {
 }
 
 // policyOf are the ways in, or out, that the one policy for a workload's pods opens, beside the one for all pods.
-func policyOf(c cluster, kind string, faults *[]string, direction string) []any {
+func policyOf(c cluster, o object, faults *[]string, direction string) []any {
 	var found []object
 	for _, p := range c.all("NetworkPolicy") {
-		if p.name() != "default-deny" && selects(p.at("spec", "podSelector", "matchLabels"), c.one(kind).pod().at("metadata", "labels")) {
+		if p.name() != "default-deny" && selects(p.at("spec", "podSelector", "matchLabels"), o.pod().at("metadata", "labels")) {
 			found = append(found, p)
 		}
 	}
 	if len(found) != 1 || !slices.Equal(strs(found[0].at("spec", "policyTypes")), []string{"Ingress", "Egress"}) {
-		*faults = append(*faults, fmt.Sprintf("%d policies are for the pods of the %s", len(found), kind))
+		*faults = append(*faults, fmt.Sprintf("%d policies are for the pods of %s", len(found), o))
 		return nil
 	}
 	return list(found[0].at("spec", direction))
 }
 
-func egressFaults(c cluster, kind string, want []int) (faults []string) {
+func egressFaults(c cluster, o object, want []int) (faults []string) {
 	var ports []int
-	for _, out := range policyOf(c, kind, &faults, "egress") {
+	for _, out := range policyOf(c, o, &faults, "egress") {
 		for _, p := range list(at(out, "ports")) {
 			ports = append(ports, number(at(p, "port")))
 		}

@@ -132,27 +132,8 @@ func accountRules() []rule {
 func containerRules() []rule {
 	return []rule{
 		{
-			says: "every container is confined: its root read-only, no capability, no way to more rights, the runtime's seccomp profile",
-			check: eachPod(func(o object, fault func(string, ...any)) {
-				if o.pod().at("spec", "securityContext", "seccompProfile", "type") != "RuntimeDefault" {
-					fault("has not the seccomp profile RuntimeDefault")
-				}
-				for _, c := range o.containers() {
-					s := c.at("securityContext")
-					if at(s, "readOnlyRootFilesystem") != true {
-						fault("may write to its root")
-					}
-					if at(s, "allowPrivilegeEscalation") != false || at(s, "privileged") != nil {
-						fault("may get more rights")
-					}
-					if !slices.Equal(strs(at(s, "capabilities", "drop")), []string{"ALL"}) || at(s, "capabilities", "add") != nil {
-						fault("has capabilities")
-					}
-					if at(s, "seccompProfile") != nil {
-						fault("overrides the seccomp profile")
-					}
-				}
-			}),
+			says:  "every container is confined: its root read-only, no capability, no way to more rights, the runtime's seccomp profile",
+			check: eachPod(confined),
 			breaks: slices.Concat(
 				changeBoth("no seccomp profile", nil, under(inPod, "securityContext", "seccompProfile")),
 				changeBoth("seccomp off for a container", map[string]any{"type": "Unconfined"}, under(inContainer, "securityContext", "seccompProfile")),
@@ -225,6 +206,28 @@ func containerRules() []rule {
 			},
 			breaks: []breakage{changeNamed("a Secret among the manifests", "ServiceAccount", "profile-api", "Secret", "kind")},
 		},
+	}
+}
+
+// confined finds what a workload's pods may do that they need not.
+func confined(o object, fault func(string, ...any)) {
+	if o.pod().at("spec", "securityContext", "seccompProfile", "type") != "RuntimeDefault" {
+		fault("has not the seccomp profile RuntimeDefault")
+	}
+	for _, c := range o.containers() {
+		s := c.at("securityContext")
+		if at(s, "readOnlyRootFilesystem") != true {
+			fault("may write to its root")
+		}
+		if at(s, "allowPrivilegeEscalation") != false || at(s, "privileged") != nil {
+			fault("may get more rights")
+		}
+		if !slices.Equal(strs(at(s, "capabilities", "drop")), []string{"ALL"}) || at(s, "capabilities", "add") != nil {
+			fault("has capabilities")
+		}
+		if at(s, "seccompProfile") != nil {
+			fault("overrides the seccomp profile")
+		}
 	}
 }
 

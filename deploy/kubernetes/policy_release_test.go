@@ -51,7 +51,7 @@ func releaseRules() []rule {
 				for _, kind := range []string{"Namespace", "ServiceAccount", "ConfigMap", "NetworkPolicy", "HTTPRoute"} {
 					steps[kind] = "groundwork"
 				}
-				for _, kind := range []string{"Rollout", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget", "AnalysisTemplate", "PodMonitor"} {
+				for _, kind := range []string{"Rollout", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget", "AnalysisTemplate", "PodMonitor", "PrometheusRule"} {
 					steps[kind] = "api"
 				}
 				for _, o := range c {

@@ -66,7 +66,7 @@ func scaleRules() []rule {
 			},
 		},
 		{
-			says: "replicas spread over nodes and zones, each version by itself",
+			says: "replicas spread over the nodes and zones that take them, each version by itself",
 			check: func(c cluster) (faults []string) {
 				var keys []string
 				for _, s := range list(c.one("Rollout").pod().at("spec", "topologySpreadConstraints")) {
@@ -74,6 +74,10 @@ func scaleRules() []rule {
 					if at(s, "maxSkew") != 1 || !slices.Contains(strs(at(s, "matchLabelKeys")), "rollouts-pod-template-hash") ||
 						!selects(at(s, "labelSelector", "matchLabels"), c.one("Rollout").pod().at("metadata", "labels")) {
 						faults = append(faults, "the constraint on "+text(at(s, "topologyKey"))+" counts other pods")
+					}
+					// The default, Ignore, counts a tainted or cordoned node as an empty one: with DoNotSchedule no other gets a second pod.
+					if at(s, "nodeTaintsPolicy") != "Honor" {
+						faults = append(faults, "the constraint on "+text(at(s, "topologyKey"))+" counts nodes that take no pod")
 					}
 				}
 				if !slices.Contains(keys, "kubernetes.io/hostname") || !slices.Contains(keys, "topology.kubernetes.io/zone") {
@@ -85,6 +89,8 @@ func scaleRules() []rule {
 				change("no constraint", "Rollout", nil, under(inPod, "topologySpreadConstraints")...),
 				change("nodes alone", "Rollout", "kubernetes.io/hostname", under(inPod, "topologySpreadConstraints", "1", "topologyKey")...),
 				change("any skew", "Rollout", 5, under(inPod, "topologySpreadConstraints", "0", "maxSkew")...),
+				change("tainted nodes counted, by default", "Rollout", nil, under(inPod, "topologySpreadConstraints", "0", "nodeTaintsPolicy")...),
+				change("tainted nodes counted", "Rollout", "Ignore", under(inPod, "topologySpreadConstraints", "0", "nodeTaintsPolicy")...),
 				change("versions together", "Rollout", nil, under(inPod, "topologySpreadConstraints", "0", "matchLabelKeys")...),
 				change("other pods", "Rollout", "other", under(inPod, "topologySpreadConstraints", "0", "labelSelector", "matchLabels", serverLabels)...),
 			},

@@ -38,21 +38,31 @@ func rules() []rule { return slices.Concat(podRules(), scaleRules(), networkRule
 
 func TestTheManifestsKeepEveryRule(t *testing.T) {
 	for _, overlay := range overlays {
-		for _, r := range rules() {
-			for _, fault := range r.check(load(t, overlay)) {
-				t.Errorf("%s: %s, but %s", overlay, r.says, fault)
-			}
+		keep(t, overlay, func() cluster { return load(t, overlay) }, rules())
+	}
+}
+
+func keep(t *testing.T, name string, load func() cluster, rules []rule) {
+	t.Helper()
+	for _, r := range rules {
+		for _, fault := range r.check(load()) {
+			t.Errorf("%s: %s, but %s", name, r.says, fault)
 		}
 	}
 }
 
 func TestEveryRuleRefusesWhatBreaksIt(t *testing.T) {
-	for _, r := range rules() {
+	refuse(t, func() cluster { return load(t, "production") }, rules())
+}
+
+func refuse(t *testing.T, load func() cluster, rules []rule) {
+	t.Helper()
+	for _, r := range rules {
 		if len(r.breaks) == 0 {
 			t.Errorf("nothing shows that this rule refuses anything: %s", r.says)
 		}
 		for _, b := range r.breaks {
-			c := load(t, "production")
+			c := load()
 			b.do(t, c)
 			if len(r.check(c)) == 0 {
 				t.Errorf("%q: accepts %s", r.says, b.what)

@@ -40,6 +40,8 @@ func TestTheSchemasRefuseSlips(t *testing.T) {
 		{"podSelector: {}", "podSelectors: {}", "podSelectors"},
 		{"targetPort: http", "targetPorts: http", "targetPorts"},
 		{"podTargetLabels:", "podTargetLabel:", "podTargetLabel"},
+		{"jobLabel:", "jobLabels:", "jobLabels"},
+		{"for: 2m", "fors: 2m", "fors"},
 		{"parentRefs:", "parentRef:", "parentRef"},
 		{"automountServiceAccountToken: false\nkind", "automountServiceAccountTokens: false\nkind", "automountServiceAccountTokens"},
 		{"kind: Rollout\nmetadata:", "kind: Rollouts\nmetadata:", "could not find schema"},

@@ -63,7 +63,7 @@ func (b *Balancer) Close() error {
 func (b *Balancer) Add(ctx context.Context, r *Replica) error {
 	probing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: r.API})
-	proxy.Transport = &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: 30 * time.Second}
+	proxy.Transport = Once{Transport: &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: 30 * time.Second}}
 	proxy.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, err error) {
 		http.Error(w, "lost on the way: "+err.Error(), http.StatusBadGateway)
 	}

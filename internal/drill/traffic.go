@@ -25,40 +25,67 @@ type Report struct {
 	Reasons    map[string]int  // each kind of loss and how often; the text of the errors
 	latencies  []time.Duration // sorted
 	Took       time.Duration   // from the first call to the last answer
+	Late       time.Duration   // the most that a call was made after its time
 }
 
 // Run calls until ctx ends, waits for the last answers and reports. Calls go on
-// with a context of their own, so that the end cuts none of them off.
+// with a context of their own, so that the end cuts none of them off. Each call
+// has its time since the beginning, and all whose time has come are made, late
+// if need be: when this machine stalls nothing is left out, as a ticker would.
 func (t Traffic) Run(ctx context.Context) Report {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	report := Report{Reasons: map[string]int{}}
+	call := func(n int) {
+		sent := time.Now()
+		err := t.Call(context.WithoutCancel(ctx), n)
+		mu.Lock()
+		defer mu.Unlock()
+		report.latencies = append(report.latencies, time.Since(sent))
+		if err != nil {
+			report.Lost++
+			report.Reasons[err.Error()]++
+		}
+	}
 	begin := time.Now()
-	tick := time.NewTicker(time.Second / time.Duration(t.Rate))
-	defer tick.Stop()
-	for ctx.Err() == nil {
-		n := report.Sent
-		report.Sent++
-		wg.Go(func() {
-			sent := time.Now()
-			err := t.Call(context.WithoutCancel(ctx), n)
-			mu.Lock()
-			defer mu.Unlock()
-			report.latencies = append(report.latencies, time.Since(sent))
-			if err != nil {
-				report.Lost++
-				report.Reasons[err.Error()]++
-			}
-		})
-		select {
-		case <-ctx.Done():
-		case <-tick.C:
+	for ended := false; !ended; {
+		ended = ctx.Err() != nil
+		due := t.due(time.Since(begin))
+		if due > report.Sent {
+			report.Late = max(report.Late, time.Since(begin)-t.at(report.Sent))
+		}
+		for ; report.Sent < due; report.Sent++ {
+			n := report.Sent
+			wg.Go(func() { call(n) })
+		}
+		if !ended {
+			pause(ctx, t.at(due)-time.Since(begin))
 		}
 	}
 	wg.Wait()
 	report.Took = time.Since(begin)
 	slices.Sort(report.latencies)
 	return report
+}
+
+// at is the time of the n-th call, since the beginning.
+func (t Traffic) at(n int) time.Duration {
+	return time.Duration(n) * time.Second / time.Duration(t.Rate)
+}
+
+// due is how many calls have had their time after so long.
+func (t Traffic) due(since time.Duration) int {
+	return int(since*time.Duration(t.Rate)/time.Second) + 1
+}
+
+// pause waits so long, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
 }
 
 // Start runs the traffic in the background; the function that it returns ends it and reports.
@@ -82,6 +109,9 @@ func (r Report) Percentile(p float64) time.Duration {
 func (r Report) String() string {
 	line := fmt.Sprintf("%d requests in %.1f s, %d lost; p50 %s, p95 %s, p99 %s", r.Sent, r.Took.Seconds(), r.Lost,
 		r.Percentile(50).Round(time.Microsecond*100), r.Percentile(95).Round(time.Microsecond*100), r.Percentile(99).Round(time.Microsecond*100))
+	if r.Late > time.Second {
+		line += fmt.Sprintf("; calls were made up to %.1f s late, as this machine stalled", r.Late.Seconds())
+	}
 	reasons := slices.SortedFunc(maps.Keys(r.Reasons), func(a, b string) int { return r.Reasons[b] - r.Reasons[a] })
 	for _, reason := range reasons[:min(len(reasons), 3)] {
 		line += fmt.Sprintf("\n  %d times: %s", r.Reasons[reason], strings.TrimSpace(reason))

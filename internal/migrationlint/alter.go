@@ -1,41 +1,68 @@
 package migrationlint
 
-import "slices"
-
 func (j *judge) alterTable() {
 	s := j.s
 	s.words("if", "exists")
 	s.words("only")
 	table := s.table()
-	if j.made[table] {
-		j.expand()
+	if j.calls(s.list) {
 		return
 	}
-	j.locks(table)
-	for _, action := range s.actions() {
-		j.action(table, &reader{list: action})
+	actions := s.actions()
+	if j.made[table] {
+		j.alterMade(table, actions)
+		return
 	}
+	if len(actions) == 1 && (&reader{list: actions[0]}).words("validate", "constraint") {
+		j.validate(table, &reader{list: actions[0]})
+		return
+	}
+	tables := []string{table}
+	for _, action := range actions {
+		tables = append(tables, j.references(table, &reader{list: action})...)
+	}
+	j.locks(tables...)
+	for _, first := range []bool{true, false} { // PostgreSQL drops first, whatever the order
+		for _, action := range actions {
+			if a := (&reader{list: action}); a.next().is("drop") == first {
+				j.action(table, a)
+			}
+		}
+	}
+}
+
+// alterMade judges an ALTER of a table that nobody knows yet, as far as it touches one that somebody does.
+func (j *judge) alterMade(table string, actions [][]token) {
+	j.expand()
+	for _, action := range actions {
+		a := &reader{list: action}
+		if a.next().is("attach", "inherit") { // makes the other one part of this, or this of the other one
+			j.refuse(Unknown)
+		}
+		if j.filled[table] && a.has("references") && !a.notValid() {
+			j.refuse(ConstraintScans)
+		}
+	}
+	j.require(table, actions)
+	j.locks(j.link(table, actions)...)
 }
 
 // action judges one action on a table that is in use.
 func (j *judge) action(table string, a *reader) {
-	if !a.next().is("drop") && !a.next().is("alter") {
-		j.expand()
-	}
 	switch {
 	case a.words("rename"):
 		j.refuse(Rename)
-	case a.words("validate", "constraint"):
-		j.validate(table, a)
+	case a.words("validate"):
+		j.refuse(ValidateHoldsLocks) // not the only action, and so under the lock of the others
 	case a.words("add", "constraint"):
 		j.addConstraint(table, a)
 	case a.words("add", "check"), a.words("add", "foreign"), a.words("add", "unique"), a.words("add", "primary"), a.words("add", "exclude"):
 		j.refuse(Unknown) // without a name nobody can drop or validate it
 	case a.words("add"):
-		j.addColumn(a)
+		j.expand()
+		j.addColumn(table, a)
 	case a.words("drop", "constraint"):
-		a.words("if", "exists")
-		j.dropped[table+"."+a.table()] = j.s.line()
+		j.dropConstraint(table, a)
 	case a.words("drop"):
 		j.contractStep()
 	case a.words("alter"):
@@ -43,27 +70,8 @@ func (j *judge) action(table string, a *reader) {
 	default:
 		j.refuse(Unknown)
 	}
-	if a.has("cascade") && !a.has("references") {
+	if a.has("cascade") && !a.has("references") && !a.hasRow("on", "delete", "cascade") {
 		j.refuse(Hidden)
-	}
-}
-
-func (j *judge) addColumn(a *reader) {
-	a.words("column")
-	a.words("if", "not", "exists")
-	a.table() // the column's name
-	notNull := a.hasRow("not", "null")
-	switch {
-	case a.has("references", "check"):
-		j.refuse(ConstraintScans)
-	case a.has("primary", "unique"):
-		j.refuse(IndexLocks)
-	case a.has("generated"), a.has("serial", "bigserial", "smallserial", "serial4", "serial8", "serial2"):
-		j.refuse(RewritesTable)
-	case !a.has("default") && notNull:
-		j.refuse(NotNullWithoutDefault)
-	case a.has("default") && !a.constantDefault():
-		j.refuse(VolatileDefault)
 	}
 }
 
@@ -72,27 +80,58 @@ func (j *judge) addConstraint(table string, a *reader) {
 	delete(j.dropped, constraint)
 	switch {
 	case a.words("unique", "using", "index"):
+		a.table()
+		if !a.end() { // ON CONFLICT does not take a DEFERRABLE one
+			j.refuse(Unknown)
+		}
 	case a.next().is("unique", "primary", "exclude"):
 		j.refuse(IndexLocks)
 	case !a.next().is("check", "foreign"):
 		j.refuse(Unknown)
-	case !a.hasRow("not", "valid"):
+	case !a.notValid():
 		j.refuse(ConstraintScans)
-	case a.words("check", "("):
-		column := a.table()
-		if a.words("is", "not", "null", ")", "not", "valid") && a.end() {
+	case a.words("check"):
+		condition := a.inBrackets()
+		harmless, shown := j.onlyFresh(table, condition)
+		if j.narrow(harmless); harmless && !shown {
+			j.unshown[constraint] = j.s.line()
+		}
+		column := condition.table()
+		if condition.words("is", "not", "null") && condition.end() && a.words("not", "valid") && a.end() {
 			j.checks[constraint] = table + "." + column
+		}
+	case a.words("foreign", "key"):
+		j.narrow(j.someFresh(table, a.inBrackets()) && !a.has("match"))
+	}
+}
+
+// dropConstraint takes one that is made anew for the remains of a failed attempt, unless an earlier migration made it.
+func (j *judge) dropConstraint(table string, a *reader) {
+	remains := a.words("if", "exists")
+	constraint := table + "." + a.table()
+	if !remains || j.earlier[constraint] {
+		j.contractAt(j.s.line())
+	}
+	j.dropped[constraint] = j.s.line()
+	delete(j.checks, constraint)
+	for column, by := range j.proven {
+		if by == constraint {
+			delete(j.proven, column)
 		}
 	}
 }
 
 // validate reads the whole table, which hinders nobody unless the transaction holds other locks meanwhile.
 func (j *judge) validate(table string, a *reader) {
+	a.words("validate", "constraint")
+	j.waits(longestQuietWait)
 	if j.transaction && len(j.up) > 2 {
 		j.refuse(ValidateHoldsLocks)
 	}
-	if column, ok := j.checks[table+"."+a.table()]; ok {
-		j.proven[column] = true
+	constraint := table + "." + a.table()
+	delete(j.unshown, constraint)
+	if column, ok := j.checks[constraint]; ok {
+		j.proven[column] = constraint
 	}
 }
 
@@ -103,7 +142,8 @@ func (j *judge) alterColumn(table string, a *reader) {
 	case a.words("type"), a.words("set", "data", "type"):
 		j.refuse(RewritesTable)
 	case a.words("set", "not", "null"):
-		if !j.proven[column] {
+		j.narrow(false)
+		if j.proven[column] == "" {
 			j.refuse(SetNotNullScans)
 		}
 	case a.words("set", "default"), a.words("drop", "not", "null"), a.words("set", "statistics"):
@@ -113,127 +153,4 @@ func (j *judge) alterColumn(table string, a *reader) {
 	default:
 		j.refuse(Unknown)
 	}
-}
-
-// constantDefault tells whether the value is computed once and not for each row:
-// a literal, signed or cast, or the time of the transaction.
-func (r *reader) constantDefault() bool {
-	r.skipTo("default")
-	r.words("-")
-	switch t := r.take(); {
-	case t.kind == text, t.kind == number, t.is("true", "false", "null", "current_timestamp"):
-	case t.is("now") && r.words("(", ")"):
-	default:
-		return false
-	}
-	for r.words("::") {
-		if t := r.take(); t.kind != word || r.next().is("(", ".") {
-			return false
-		}
-		r.words("[", "]")
-	}
-	if r.words("not", "null") || r.words("null") {
-		return r.end()
-	}
-	return r.end()
-}
-
-// reader walks along the tokens of a statement or of a part of one.
-type reader struct {
-	list []token
-	at   int
-}
-
-func (r *reader) line() int { return r.list[0].line }
-
-func (r *reader) end() bool { return r.at >= len(r.list) }
-
-func (r *reader) next() token {
-	if r.end() {
-		return token{kind: sign}
-	}
-	return r.list[r.at]
-}
-
-func (r *reader) take() token {
-	t := r.next()
-	r.at++
-	return t
-}
-
-// words passes over these words when they come next.
-func (r *reader) words(list ...string) bool {
-	for i, w := range list {
-		if r.at+i >= len(r.list) || !r.list[r.at+i].is(w) {
-			return false
-		}
-	}
-	r.at += len(list)
-	return true
-}
-
-// table reads a name, qualified or not; public's are the same as unqualified ones.
-func (r *reader) table() string {
-	n := r.take().text
-	for r.words(".") {
-		if last := r.take().text; n == "public" {
-			n = last
-		} else {
-			n += "." + last
-		}
-	}
-	return n
-}
-
-// has tells whether one of the words comes anywhere from here on.
-func (r *reader) has(list ...string) bool {
-	return !r.end() && slices.ContainsFunc(r.list[r.at:], func(t token) bool { return t.is(list...) })
-}
-
-// hasRow tells whether the words come anywhere from here on, one behind the other.
-func (r *reader) hasRow(list ...string) bool {
-	for at := r.at; at < len(r.list); at++ {
-		if (&reader{r.list, at}).words(list...) {
-			return true
-		}
-	}
-	return false
-}
-
-// skipTo moves behind the word, or to the end.
-func (r *reader) skipTo(w string) {
-	for !r.end() && !r.take().is(w) {
-		continue
-	}
-}
-
-// after is what follows the last such word; empty when there is none.
-func (r *reader) after(w string) (found string) {
-	for at := r.at; at+1 < len(r.list); at++ {
-		if r.list[at].is(w) {
-			found = (&reader{r.list, at + 1}).table()
-		}
-	}
-	return found
-}
-
-// actions cuts what is left at the commas that are outside of brackets.
-func (r *reader) actions() [][]token {
-	var out [][]token
-	depth, begin := 0, r.at
-	for ; !r.end(); r.at++ {
-		switch t := r.next(); {
-		case t.is("(", "["):
-			depth++
-		case t.is(")", "]"):
-			depth--
-		case t.is(",") && depth == 0:
-			out = append(out, r.list[begin:r.at])
-			begin = r.at + 1
-		}
-	}
-	if begin < r.at {
-		out = append(out, r.list[begin:r.at])
-	}
-	return slices.DeleteFunc(out, func(a []token) bool { return len(a) == 0 })
 }

@@ -31,6 +31,7 @@ const (
 	inTransaction = "-- +goose Up\nSET LOCAL lock_timeout = '3s';\n"
 	without       = "-- +goose NO TRANSACTION\n-- +goose Up\nSET lock_timeout = '3s';\n"
 	contract      = "-- contract: since " + released + "\n" + inTransaction
+	apart         = "-- contract: since " + released + "\n" + without
 )
 
 func TestStatements(t *testing.T) {
@@ -65,7 +66,8 @@ func TestStatements(t *testing.T) {
 
 		{inTransaction, "ALTER TABLE profiles ADD CONSTRAINT k CHECK (bio <> 'not valid')", migrationlint.ConstraintScans},
 		{inTransaction, "ALTER TABLE profiles ADD CONSTRAINT k FOREIGN KEY (id) REFERENCES preferences", migrationlint.ConstraintScans},
-		{inTransaction, "ALTER TABLE profiles ADD CONSTRAINT k FOREIGN KEY (id) REFERENCES preferences NOT VALID", ""},
+		{inTransaction, "ALTER TABLE profiles ADD CONSTRAINT k FOREIGN KEY (id) REFERENCES preferences ON DELETE CASCADE NOT VALID", migrationlint.Narrows},
+		{contract, "ALTER TABLE profiles ADD CONSTRAINT k FOREIGN KEY (id) REFERENCES preferences NOT VALID", ""},
 		{inTransaction, "ALTER TABLE profiles ADD CONSTRAINT k UNIQUE (bio)", migrationlint.IndexLocks},
 		{inTransaction, "ALTER TABLE profiles ADD CONSTRAINT k UNIQUE USING INDEX i", ""},
 		{inTransaction, "ALTER TABLE profiles ADD CHECK (bio <> '') NOT VALID", migrationlint.Unknown},
@@ -73,7 +75,7 @@ func TestStatements(t *testing.T) {
 		{inTransaction, "ALTER TABLE profiles VALIDATE CONSTRAINT k", ""},
 		{inTransaction, "ALTER TABLE profiles ALTER bio SET NOT NULL", migrationlint.SetNotNullScans},
 		{without, "ALTER TABLE profiles ADD CONSTRAINT k CHECK (bio IS NOT NULL) NOT VALID; ALTER TABLE profiles ALTER bio SET NOT NULL", migrationlint.SetNotNullScans},
-		{without, "ALTER TABLE profiles ADD CONSTRAINT k CHECK (bio IS NOT NULL) NOT VALID; ALTER TABLE profiles VALIDATE CONSTRAINT k; " +
+		{apart, "ALTER TABLE profiles ADD CONSTRAINT k CHECK (bio IS NOT NULL) NOT VALID; ALTER TABLE profiles VALIDATE CONSTRAINT k; " +
 			"ALTER TABLE profiles ALTER COLUMN bio SET NOT NULL", ""},
 		{without, "ALTER TABLE profiles ADD CONSTRAINT k CHECK (bio IS NOT NULL OR true) NOT VALID; ALTER TABLE profiles VALIDATE CONSTRAINT k; " +
 			"ALTER TABLE profiles ALTER bio SET NOT NULL", migrationlint.SetNotNullScans},
@@ -86,7 +88,9 @@ func TestStatements(t *testing.T) {
 		{inTransaction, "ALTER TABLE profiles ADD c int, DROP bio", migrationlint.Contract},
 		{inTransaction, "DROP TABLE preferences", migrationlint.Contract},
 		{inTransaction, "ALTER TABLE profiles ALTER bio DROP DEFAULT", migrationlint.Contract},
-		{contract, "ALTER TABLE profiles DROP COLUMN bio; DROP TABLE IF EXISTS preferences", ""},
+		{contract, "ALTER TABLE profiles DROP COLUMN bio", ""},
+		{contract, "DROP TABLE IF EXISTS preferences", ""},
+		{apart, "ALTER TABLE profiles DROP COLUMN bio; DROP TABLE IF EXISTS preferences", ""},
 		{contract, "DROP TABLE preferences CASCADE", migrationlint.Hidden},
 		{contract, "DROP TABLE preferences; ALTER TABLE profiles ADD c int", migrationlint.Mixed},
 		{strings.Replace(contract, "82a", "92a", 1), "DROP TABLE preferences", migrationlint.NotReleased},
@@ -114,16 +118,22 @@ func TestStatements(t *testing.T) {
 		{"-- +goose Up\n", "CREATE TABLE n (a int)", ""},
 		{"-- +goose Up\n/* /* */ ; LOCK TABLE x; */ -- ; LOCK TABLE y;\n", "CREATE TABLE n (a int)", ""},
 	} {
-		found, err := migrationlint.Source(c.head+c.sql+";\n-- +goose Down\nDROP TABLE profiles;\n", []string{released})
-		if err != nil {
-			t.Errorf("%s: %v", c.sql, err)
-		}
-		switch {
-		case c.want == "" && len(found) > 0:
-			t.Errorf("%s%s: refused: %v", c.head, c.sql, found)
-		case c.want != "" && !slices.ContainsFunc(found, func(f migrationlint.Finding) bool { return f.Rule == c.want }):
-			t.Errorf("%s%s: %v, want %s", c.head, c.sql, found, c.want.Name())
-		}
+		judge(t, c.head, strings.ReplaceAll(c.sql, "; ", ";\n"), c.want)
+	}
+}
+
+// judge has the lint judge a migration of these statements, and wants that rule to refuse it, or none.
+func judge(t *testing.T, head, sql string, want migrationlint.Rule) {
+	t.Helper()
+	found, err := migrationlint.Source(head+sql+";\n-- +goose Down\nDROP TABLE profiles;\n", []string{released})
+	if err != nil {
+		t.Errorf("%s: %v", sql, err)
+	}
+	switch {
+	case want == "" && len(found) > 0:
+		t.Errorf("%s%s: refused: %v", head, sql, found)
+	case want != "" && !slices.ContainsFunc(found, func(f migrationlint.Finding) bool { return f.Rule == want }):
+		t.Errorf("%s%s: %v, want %s", head, sql, found, want.Name())
 	}
 }
 

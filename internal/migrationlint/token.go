@@ -1,9 +1,9 @@
 package migrationlint
 
 import (
+	"errors"
 	"fmt"
 	"strings"
-	"unicode"
 )
 
 // kind says what a token is.
@@ -83,10 +83,10 @@ func (l *lexer) take(n int) string {
 func (l *lexer) skipBlank() error {
 	for l.at < len(l.src) {
 		switch {
-		case unicode.IsSpace(l.peek(0)):
+		case strings.ContainsRune(" \t\n\r\f\v", l.peek(0)): // to PostgreSQL other blanks are letters
 			l.take(1)
 		case l.peek(0) == '-' && l.peek(1) == '-':
-			for l.at < len(l.src) && l.peek(0) != '\n' {
+			for l.at < len(l.src) && l.peek(0) != '\n' && l.peek(0) != '\r' {
 				l.take(1)
 			}
 		case l.peek(0) == '/' && l.peek(1) == '*':
@@ -133,7 +133,7 @@ func (l *lexer) next() (kind, string, error) {
 		return text, s, err
 	case isNameStart(c):
 		return l.word()
-	case unicode.IsDigit(c):
+	case isDigit(c):
 		return number, l.while(func(r rune) bool { return isNamePart(r) || r == '.' }), nil
 	case c == ':' && l.peek(1) == ':':
 		return sign, l.take(2), nil
@@ -143,7 +143,7 @@ func (l *lexer) next() (kind, string, error) {
 
 // word reads a name, or a string whose prefix (E, B, X, N, U&) looks like one.
 func (l *lexer) word() (kind, string, error) {
-	w := strings.ToLower(l.while(isNamePart))
+	w := strings.Map(lower, l.while(isNamePart))
 	switch {
 	case l.peek(0) == '\'' && (w == "e" || w == "b" || w == "x" || w == "n"):
 		s, err := l.quoted('\'', w == "e")
@@ -152,8 +152,8 @@ func (l *lexer) word() (kind, string, error) {
 		l.take(1)
 		quote := l.peek(0)
 		s, err := l.quoted(quote, false)
-		if quote == '"' {
-			return name, s, err
+		if quote == '"' { // its escapes are not read here, so it could be any other name
+			return name, "U&" + s, errors.Join(err, errors.New(`write the name without U&""`))
 		}
 		return text, s, err
 	}
@@ -191,7 +191,7 @@ func (l *lexer) quoted(quote rune, backslash bool) (string, error) {
 // dollarTag is the opening $tag$ here, or empty.
 func (l *lexer) dollarTag() string {
 	n := 1
-	for isNamePart(l.peek(n)) && l.peek(n) != '$' && (n > 1 || !unicode.IsDigit(l.peek(n))) {
+	for isNamePart(l.peek(n)) && l.peek(n) != '$' && (n > 1 || !isDigit(l.peek(n))) {
 		n++
 	}
 	if l.peek(n) != '$' {
@@ -212,9 +212,21 @@ func (l *lexer) dollarQuoted(tag string) (string, error) {
 	return s, nil
 }
 
-func isNameStart(r rune) bool { return r == '_' || unicode.IsLetter(r) }
+// To PostgreSQL all that is not ASCII is a letter, and has no lower case.
+func isNameStart(r rune) bool {
+	return r == '_' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= 0x80
+}
 
-func isNamePart(r rune) bool { return isNameStart(r) || unicode.IsDigit(r) || r == '$' }
+func isNamePart(r rune) bool { return isNameStart(r) || isDigit(r) || r == '$' }
+
+func isDigit(r rune) bool { return r >= '0' && r <= '9' }
+
+func lower(r rune) rune {
+	if r >= 'A' && r <= 'Z' {
+		return r + 'a' - 'A'
+	}
+	return r
+}
 
 // statements cuts tokens at the semicolons.
 func statements(list []token) [][]token {

@@ -152,6 +152,11 @@ func updateDelivery(t *testing.T, s InboxStore) {
 	done := dead.Settled(domain.WebhookApplied, "updated", Now.Add(time.Hour))
 	update(done, true, domain.WebhookStates()...)
 	s.wantRow(t, done)
+	given := delivery(t, "msg_5", "user_1", Now).Dead("x", true, Now)
+	s.put(t, given)
+	given = given.Dismissed(domain.DismissedTest, Now.Add(time.Hour))
+	update(given, true, domain.WebhookDead)
+	s.wantRow(t, given)
 	missing := done
 	missing.ID = "msg_3"
 	update(missing, false, domain.WebhookStates()...)

@@ -96,6 +96,25 @@ func want(t *testing.T, status int, printed string, wantStatus int, texts ...str
 // A secret as Clerk's would look, put together so that this file has none.
 var secret = "sk_live_" + strings.Repeat("a7Qx4", 8)
 
+const (
+	distroless   = "FROM gcr.io/distroless/static-debian12:nonroot AS a\nUSER 65532\n"
+	databaseFile = "deploy/backup/Dockerfile"
+)
+
+// This tree's own, and such as are built of several stages.
+func TestDockerfilesThatAreRight(t *testing.T) {
+	t.Parallel()
+	several := tree(t, map[string]string{
+		"Dockerfile": "from golang:1.26-alpine\nENV A=b \\\n # c\n CGO_ENABLED=0\nRUN a\nFROM --platform=linux/amd64 gcr.io/distroless/static-debian12:nonroot\nCOPY --from=0 /a /a\nUSER 65532\n",
+		databaseFile: "FROM postgres:17-alpine\nRUN a\nCOPY --chmod=755 a b /c/\n", "deploy/backup/a": "a", "deploy/backup/b": "b",
+	})
+	for _, dir := range []string{"../..", several} {
+		if out, err := exec.CommandContext(t.Context(), "./check-dockerfile", dir).CombinedOutput(); err != nil || len(out) > 0 {
+			t.Errorf("%v: %s", err, out)
+		}
+	}
+}
+
 func TestSecurityFindsNothingInACleanTree(t *testing.T) {
 	t.Parallel()
 	status, printed := security(t, tree(t, nil), nil, "gosec", "secrets", "history", "modules", "sbom", "image")
@@ -117,6 +136,20 @@ func TestSecurityFailsOnWhatItFinds(t *testing.T) {
 		"a shell":                {map[string]string{"Dockerfile": "FROM alpine AS a\nUSER 65532\n"}, "image", "not at a distroless static one"},
 		"files of the machine":   {map[string]string{"Dockerfile": "FROM gcr.io/distroless/static-debian12:nonroot AS a\nCOPY . /\nUSER 65532\n"}, "image", "COPY without --from"},
 		"secret in a layer":      {map[string]string{"Dockerfile": "FROM gcr.io/distroless/static-debian12:nonroot AS a\nARG NPM_TOKEN\nUSER 65532\n"}, "image", "would stay in the layers"},
+		"second secret of ENV":   {map[string]string{"Dockerfile": distroless + "ENV A=b DATABASE_URL=c\n"}, "image", "Dockerfile:3: ENV DATABASE_URL: its value would stay"},
+		"second secret of ARG":   {map[string]string{"Dockerfile": distroless + "ARG A B_TOKEN\n"}, "image", "ARG B_TOKEN: its value would stay"},
+		"old form of ENV":        {map[string]string{"Dockerfile": distroless + "ENV CLERK_SECRET_KEY a b\n"}, "image", "ENV CLERK_SECRET_KEY: its value would stay"},
+		"behind a comment":       {map[string]string{"Dockerfile": distroless + "ENV A=b \\\n # c\n\n CLERK_SECRET_KEY=c\n"}, "image", "ENV CLERK_SECRET_KEY: its value would stay"},
+		"a stage without a name": {map[string]string{"Dockerfile": distroless + "FROM alpine\nUSER 65532\n"}, "image", "image 1 begins at alpine, not at a distroless static one"},
+		"another Dockerfile":     {map[string]string{"deploy/x/Dockerfile": "FROM alpine AS a\nUSER 65532\n"}, "image", "deploy/x/Dockerfile:1: image a begins at alpine"},
+		"the database's base":    {map[string]string{databaseFile: "FROM alpine\n"}, "image", "deploy/backup/Dockerfile:1: image 0 begins at alpine, not at the official postgres"},
+		"the database's version": {map[string]string{databaseFile: "FROM postgres:latest\n"}, "image", "not at the official postgres with its major version"},
+		"the database's secret":  {map[string]string{databaseFile: "FROM postgres:17-alpine\nENV PGDATA=/d POSTGRES_PASSWORD=x\n"}, "image", "ENV POSTGRES_PASSWORD: its value would stay"},
+		"the database's files":   {map[string]string{databaseFile: "FROM postgres:17-alpine\nCOPY . /\n"}, "image", "has COPY of . in line 2"},
+		"the database's folders": {map[string]string{databaseFile: "FROM postgres:17-alpine\nCOPY c /\n", "deploy/backup/c/d": "d"}, "image", "has COPY of c in line 2"},
+		"the database's address": {map[string]string{databaseFile: "FROM postgres:17-alpine\nADD https://example.org/a /\n"}, "image", "has ADD in line 2"},
+		"secrets of a folder":    {map[string]string{".dockerignore": "*\n!deploy/secrets\n"}, "image", "!deploy/secrets may let secrets"},
+		"secrets, with a space":  {map[string]string{".dockerignore": "*\n ! secrets\n"}, "image", "may let secrets"},
 		"history in the context": {map[string]string{".dockerignore": "*\n!.git\n"}, "image", "may let secrets or the history in"},
 		"all in the context":     {map[string]string{".dockerignore": "bin\n"}, "image", "begin with *"},
 	} {

@@ -99,9 +99,12 @@ func translateState(pg *pgconn.PgError, err error) error {
 		"40001", "40P01", // serialization_failure, deadlock_detected: repeated in vain
 		"25P03",                                     // idle_in_transaction_session_timeout
 		"25006",                                     // read_only_sql_transaction: a standby after a failover
-		"42P01", "42703", "42883", "42704", "3F000", // something missing: a migration is pending
 		"57P01", "57P02", "57P03", "57P04", "57P05": // shutting down, starting up, database or session dropped
 		return domain.UnavailableError(err, retryAfter)
+	case "42P01", "42703", "42883", "42704", "3F000": // a table, column, function, type or schema is missing
+		// To the caller it may pass: a migration is pending, or one is undone. But a replica is ready only
+		// when its schema is there, so that a release with a wrong name, or a step taken too early, shows like this.
+		return domain.UnavailableError(domain.Unexpected(err), retryAfter)
 	case "22P05", "22021", "22003", "22001", "22P02": // untranslatable or out of the column's range
 		return errInvalid.WithCause(err)
 	}

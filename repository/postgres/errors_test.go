@@ -19,6 +19,16 @@ import (
 	"github.com/profile-api/profile-api/repository/postgres"
 )
 
+// What is missing in the schema is told to callers as passing, and to operators as a fault; what does pass is not.
+func TestAMissingColumnIsAFault(t *testing.T) {
+	for code, fault := range map[string]bool{"42P01": true, "42703": true, "42883": true, "42704": true, "3F000": true, "40001": false, "57P01": false, "55P03": false} {
+		got := postgres.Translate(t.Context(), &pgconn.PgError{Code: code})
+		if !errors.Is(got, domain.Unavailable) || domain.IsUnexpected(got) != fault {
+			t.Errorf("%s: a fault: %t; %v", code, domain.IsUnexpected(got), got)
+		}
+	}
+}
+
 func TestTranslate(t *testing.T) {
 	state := func(code string) error {
 		return fmt.Errorf("wrapped: %w", &pgconn.PgError{Code: code, Message: "internal text"})

@@ -30,7 +30,7 @@ type Inspection struct {
 	BaseConnections  int // limit of the database; -1 is none
 	Superuser        bool
 	MayCreate        bool     // roles or databases, bypass row security, replicate
-	Unreadable       []string // tables of the schema that the role may not read or, where the program writes, insert into
+	Lacking          []string // tables and sequences of the schema that the role may not use as the program does
 	AuditTable       bool     // there is one
 	AuditOwned       bool     // the role may become an owner of audit_events or of its schema, and so undo what keeps it
 	AuditTriggerOn   bool     // for every session
@@ -104,18 +104,27 @@ func (i *Inspection) timeouts(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
-// rights lists no table while there is no schema. Which version it has is
-// written by migrations alone.
+// rights lists nothing while there is no schema. The program reads every table and
+// writes all but those that migrations alone write; the audit trail it adds to, and
+// changes nothing of it. A sequence needs a right where a default asks it for the
+// next number: an identity column needs none (PostgreSQL's documentation, GRANT).
 func (i *Inspection) rights(ctx context.Context, conn *pgx.Conn) error {
-	rows, err := conn.Query(ctx, `SELECT c.relname FROM pg_class c
-		WHERE c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('profiles')) AND c.relkind IN ('r', 'p')
-			AND NOT (has_table_privilege(c.oid, 'SELECT')
-				AND (c.relname IN ('goose_db_version', 'river_migration') OR has_table_privilege(c.oid, 'INSERT')))
-		ORDER BY c.relname`)
+	rows, err := conn.Query(ctx, `WITH ours AS (
+			SELECT c.oid, c.relname, c.relname IN ('goose_db_version', 'river_migration') AS migrations FROM pg_class c
+			WHERE c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('profiles')) AND c.relkind IN ('r', 'p'))
+		SELECT relname FROM ours
+		WHERE NOT has_table_privilege(oid, 'SELECT')
+			OR NOT migrations AND NOT has_table_privilege(oid, 'INSERT')
+			OR NOT migrations AND relname <> 'audit_events' AND NOT (has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE'))
+		UNION
+		SELECT s.relname FROM ours JOIN pg_depend d ON d.refobjid = ours.oid AND d.refclassid = 'pg_class'::regclass AND d.deptype = 'a'
+			JOIN pg_class s ON s.oid = d.objid AND d.classid = 'pg_class'::regclass
+		WHERE CASE WHEN s.relkind = 'S' AND NOT migrations THEN NOT has_sequence_privilege(s.oid, 'USAGE') END -- it takes nothing but sequences
+		ORDER BY relname`)
 	if err != nil {
 		return err
 	}
-	i.Unreadable, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	i.Lacking, err = pgx.CollectRows(rows, pgx.RowTo[string])
 	return err
 }
 
@@ -133,21 +142,4 @@ func (i *Inspection) audit(ctx context.Context, conn *pgx.Conn) error {
 		return nil
 	})
 	return err
-}
-
-// DiscardedJobs counts, by kind, the jobs that were tried for the last time and
-// failed. River forgets them after their retention.
-func (db *DB) DiscardedJobs(ctx context.Context) (map[string]int64, error) {
-	rows, err := db.pool.Query(ctx, "SELECT kind, count(*) FROM river_job WHERE state = 'discarded' GROUP BY kind")
-	if err != nil {
-		return nil, err
-	}
-	counts := map[string]int64{}
-	var kind string
-	var jobs int64
-	_, err = pgx.ForEachRow(rows, []any{&kind, &jobs}, func() error {
-		counts[kind] = jobs
-		return nil
-	})
-	return counts, err
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -104,6 +105,15 @@ func (m *Migrator) Pending(ctx context.Context) (bool, error) {
 		return true, nil
 	}
 	return applied < int64(len(m.versions)), translate(ctx, err)
+}
+
+// Newer counts the migrations in the database that this program does not know:
+// a newer release made them, as after a rollback.
+func (m *Migrator) Newer(ctx context.Context) (n int64, err error) {
+	err = m.db.conn(ctx).Raw(
+		"SELECT count(DISTINCT version_id) FROM goose_db_version WHERE is_applied AND version_id > ?", slices.Max(m.versions),
+	).Scan(&n).Error
+	return n, translate(ctx, err)
 }
 
 func states(results []*goose.MigrationResult) []MigrationState {

@@ -14,12 +14,14 @@ type limit struct {
 	mu     sync.Mutex
 	window time.Time // when the running minute began
 	total  int
+	asked  uint64 // how often take was called
 	faults map[string]*counts
 }
 
 type counts struct {
-	taken int // in the running minute
-	held  int // since the last event that left
+	taken int    // in the running minute
+	held  int    // since the last event that left
+	seen  uint64 // what asked was when it last came
 }
 
 func newLimit(clock interface{ Now() time.Time }) *limit {
@@ -40,15 +42,12 @@ func (l *limit) take(fingerprint []string) (held int, ok bool) {
 			}
 		}
 	}
-	key := strings.Join(fingerprint, "\n")
-	c := l.faults[key]
+	l.asked++
+	c := l.known(strings.Join(fingerprint, "\n"))
 	if c == nil {
-		if len(l.faults) >= mostFaultsKept {
-			return 0, false
-		}
-		c = &counts{}
-		l.faults[key] = c
+		return 0, false
 	}
+	c.seen = l.asked
 	if c.taken >= perFault || l.total >= perMinute {
 		c.held++
 		return 0, false
@@ -57,4 +56,30 @@ func (l *limit) take(fingerprint []string) (held int, ok bool) {
 	c.taken++
 	l.total++
 	return held, true
+}
+
+// known finds the counts of a fault. When there are as many as are kept, a new
+// one takes the place of the one that has not come for longest, whose number held
+// back is then told by the metric alone: what is held of yesterday's faults must
+// not silence today's. It is nil for a new one that may not leave in this minute
+// anyway.
+func (l *limit) known(key string) *counts {
+	if c := l.faults[key]; c != nil {
+		return c
+	}
+	if len(l.faults) >= mostFaultsKept {
+		if l.total >= perMinute {
+			return nil
+		}
+		oldest, since := "", l.asked
+		for name, c := range l.faults {
+			if c.seen < since {
+				oldest, since = name, c.seen
+			}
+		}
+		delete(l.faults, oldest)
+	}
+	c := &counts{}
+	l.faults[key] = c
+	return c
 }

@@ -197,6 +197,38 @@ func TestAStormIsAFewEvents(t *testing.T) {
 	}
 }
 
+// A storm of more faults than are told apart silences none that come later, not
+// even while all of the storm's wait to be told of.
+func TestAStormDoesNotSilenceWhatComesLater(t *testing.T) {
+	s := sentrystandin.New(t)
+	w := newWorld(t, s.DSN())
+	report := func(name string, n int) {
+		for i := range n {
+			w.Report(domain.Fault{Err: databaseError{}}, map[string]string{"route": fmt.Sprint("/", name, i)})
+		}
+	}
+	report("storm", 2000)
+	report("storm", 2000)    // now something is held back of those too that were sent
+	for minute := range 40 { // more of them than are told apart
+		w.clock.advance(time.Minute)
+		report(fmt.Sprint("later", minute, "-"), 10)
+		eventually(t, "they are sent", func() bool { return s.Asked() == 30+10*(minute+1) })
+	}
+	w.end(patience)
+	w.want(t, sentry.Sent, 30+400)
+	w.want(t, sentry.HeldBack, 4000-30)
+}
+
+// eventually waits for what must come to be.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s: never", what)
+		}
+	}
+}
+
 // Whatever Sentry does, reporting goes on at once, and so does the end.
 func TestSentryThatIsAwaySlowOrHostile(t *testing.T) {
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("an event went elsewhere") }))

@@ -23,7 +23,7 @@ func (d *doctor) deadDeliveries(ctx context.Context) []Finding {
 		}
 		if dead := counts[domain.WebhookDead]; dead > 0 {
 			return []Finding{warn(check, fmt.Sprintf("%d of Clerk's webhooks could not be applied", dead),
-				"profile-api webhooks list --state dead shows why, profile-api webhooks replay --dead tries them again")}, nil
+				"profile-api webhooks list --state dead shows why, profile-api webhooks replay --dead tries them again; for the rest: docs/runbooks/dead-jobs.md")}, nil
 		}
 		return []Finding{pass(check, "none of Clerk's webhooks is dead")}, nil
 	})

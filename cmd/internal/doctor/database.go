@@ -3,6 +3,7 @@ package doctor
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/profile-api/profile-api/cmd/internal/service"
 	"github.com/profile-api/profile-api/config"
+	"github.com/profile-api/profile-api/domain"
 	"github.com/profile-api/profile-api/repository/postgres"
 )
 
@@ -21,7 +23,8 @@ var databaseVariables = []string{
 const oldestPostgres = 140000 // as server_version_num
 
 // withDatabase opens the database for one look, with the server's own settings
-// but few connections. What cannot be opened or asked is the check's failure.
+// but few connections. What cannot be opened or asked is the check's failure; that
+// the database does not answer at all is the failure of the check database alone.
 func (d *doctor) withDatabase(ctx context.Context, check string, ask func(*postgres.DB) ([]Finding, error)) []Finding {
 	opts := service.DatabaseOptions(d.s, d.log)
 	opts.MaxOpen, opts.MaxIdle = 2, 2
@@ -31,6 +34,10 @@ func (d *doctor) withDatabase(ctx context.Context, check string, ask func(*postg
 	}
 	defer func() { _ = db.Close() }() // the end of the process closes what is left
 	findings, err := ask(db)
+	passing := errors.Is(err, domain.Unavailable) || errors.Is(err, domain.Timeout)
+	if passing && !domain.IsUnexpected(err) && check != "database" {
+		return []Finding{warn(check, "it could not be looked at: the database does not answer", "see the line database")}
+	}
 	if err != nil {
 		return []Finding{fail(check, "the database cannot be asked: "+cause(err), databaseRemedy(err))}
 	}
@@ -149,13 +156,13 @@ func databaseRole(seen *postgres.Inspection, production bool) Finding {
 		return fail(check, "the role is a superuser: whoever breaks into the program owns the database server", rolesRemedy)
 	case seen.Superuser:
 		return warn(check, "the role is a superuser", rolesRemedy)
-	case len(seen.Unreadable) > 0:
-		return fail(check, "the role may not read, or not write, "+strings.Join(seen.Unreadable, ", "), "run deploy/database/roles.sql as a superuser")
+	case len(seen.Lacking) > 0:
+		return fail(check, "the role may not read or write as the program does: "+strings.Join(seen.Lacking, ", "), "run deploy/database/roles.sql as a superuser")
 	case seen.MayCreate:
 		return warn(check, "the role may create roles or databases, replicate, or bypass row security, and needs none of it",
 			"ALTER ROLE … NOCREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS")
 	}
-	return pass(check, "the role is no superuser and may use every table")
+	return pass(check, "the role is no superuser, and may read and write every table as the program does")
 }
 
 func auditTrail(seen *postgres.Inspection) Finding {
@@ -189,6 +196,13 @@ func (d *doctor) migrations(ctx context.Context) []Finding {
 		if pending {
 			return []Finding{fail("migrations", "the schema is older than this program", "run profile-api migrate up")}, nil
 		}
+		newer, err := m.Newer(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if newer > 0 {
+			return []Finding{pass("migrations", fmt.Sprintf("the schema is newer than this program by %d migrations, as after a rollback", newer))}, nil
+		}
 		return []Finding{pass("migrations", "the schema is current")}, nil
 	})
 }
@@ -200,7 +214,7 @@ func (d *doctor) discardedJobs(ctx context.Context) []Finding {
 			return nil, err
 		}
 		if len(counts) == 0 {
-			return []Finding{pass("discarded_jobs", "no job was given up")}, nil
+			return []Finding{pass("discarded_jobs", "no job was given up whose work is undone")}, nil
 		}
 		var kinds []string
 		for kind, n := range counts {

@@ -123,10 +123,8 @@ func (d *doctor) looks() []look {
 }
 
 func (l look) run(ctx context.Context, faults config.Faults) []Finding {
-	for _, variable := range l.needs {
-		if faults.Has(variable) {
-			return []Finding{warn(l.checks[0], "not looked at: "+variable+" is at fault", "repair the setting, then run doctor again")}
-		}
+	if finding, faulty := atFault(l.checks[0], l.needs, faults); faulty {
+		return []Finding{finding}
 	}
 	return l.ask(ctx)
 }

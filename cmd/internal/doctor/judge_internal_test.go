@@ -2,6 +2,8 @@ package doctor
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -48,6 +50,18 @@ func TestJudgements(t *testing.T) {
 	} {
 		if c.got.Status != c.want || !strings.Contains(c.got.Message+c.got.Remedy, c.says) {
 			t.Errorf("%s: %+v, want %s and %q", c.what, c.got, c.want, c.says)
+		}
+	}
+}
+
+// The README and ADR 28 promise 8 s, whatever hangs.
+func TestTheLongestLookIsAsPromised(t *testing.T) {
+	for file, promise := range map[string]string{
+		"../../../README.md":               fmt.Sprintf("given up after %.0f s", (limit + grace).Seconds()),
+		"../../../docs/adr/0028-doctor.md": fmt.Sprintf("%.0f s each; what does not end %.0f s later is given up", limit.Seconds(), grace.Seconds()),
+	} {
+		if text, err := os.ReadFile(file); err != nil || !strings.Contains(strings.Join(strings.Fields(string(text)), " "), promise) {
+			t.Errorf("%s does not say %q: %v", file, promise, err)
 		}
 	}
 }

@@ -2,6 +2,8 @@ package doctor
 
 import (
 	"fmt"
+	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -19,23 +21,35 @@ func (d *doctor) settings(faults config.Faults) []Finding {
 		findings = append(findings, pass("settings", "every setting keeps its rule, for the environment "+string(d.s.Environment)))
 	}
 	for _, c := range []struct {
-		check, variable string
-		judge           func(check string) Finding
+		check string
+		needs []string
+		judge func(check string) Finding
 	}{
-		{"allowed_hosts", "ALLOWED_HOSTS", d.allowedHosts},
-		{"cors_origins", "CORS_ALLOWED_ORIGINS", d.corsOrigins},
-		{"trusted_proxies", "TRUSTED_PROXIES", d.trustedProxies},
-		{"webhook_secret", "CLERK_WEBHOOK_SECRET", d.webhookSecret},
-		{"events", "EVENTS_WEBHOOK_URLS", d.events},
-		{"sentry", "SENTRY_DSN", d.sentry},
+		{"allowed_hosts", []string{"ALLOWED_HOSTS"}, d.allowedHosts},
+		{"cors_origins", []string{"CORS_ALLOWED_ORIGINS"}, d.corsOrigins},
+		{"trusted_proxies", []string{"TRUSTED_PROXIES"}, d.trustedProxies},
+		{"webhook_secret", []string{"CLERK_WEBHOOK_SECRET"}, d.webhookSecret},
+		{"events", []string{"EVENTS_WEBHOOK_URLS"}, d.events},
+		{"sentry", []string{"SENTRY_DSN"}, d.sentry},
+		{"traces", traceVariables, d.traces},
 	} {
-		if faults.Has(c.variable) {
-			findings = append(findings, warn(c.check, "not looked at: "+c.variable+" is at fault", "repair the setting, then run doctor again"))
-			continue
+		finding, faulty := atFault(c.check, c.needs, faults)
+		if !faulty {
+			finding = c.judge(c.check)
 		}
-		findings = append(findings, c.judge(c.check))
+		findings = append(findings, finding)
 	}
 	return findings
+}
+
+// atFault tells whether a check cannot be made, because a variable that it needs is wrong.
+func atFault(check string, needs []string, faults config.Faults) (Finding, bool) {
+	for _, variable := range needs {
+		if faults.Has(variable) {
+			return warn(check, "not looked at: "+variable+" is at fault", "repair the setting, then run doctor again"), true
+		}
+	}
+	return Finding{}, false
 }
 
 func (d *doctor) allowedHosts(check string) Finding {
@@ -103,12 +117,38 @@ func (d *doctor) events(check string) Finding {
 	case len(d.s.EventsWebhookURLs) == 0 && d.s.EventsStream == "":
 		return pass(check, "no event is sent to anybody")
 	}
-	return pass(check, fmt.Sprintf("%d endpoints over https, signed; stream: %t", len(d.s.EventsWebhookURLs), d.s.EventsStream != ""))
+	return pass(check, fmt.Sprintf("%d endpoints over https, signed; stream: %t; no event was sent", len(d.s.EventsWebhookURLs), d.s.EventsStream != ""))
 }
 
 func (d *doctor) sentry(check string) Finding {
 	if !d.s.SentryEnabled() {
 		return warn(check, "Sentry is off: unexpected errors are in the log alone", "set SENTRY_DSN to the project's DSN, or watch the log for the level ERROR")
 	}
-	return pass(check, "unexpected errors go to Sentry")
+	return pass(check, "SENTRY_DSN is set; no event was sent")
+}
+
+// traceVariables are those that say where spans go, and with what.
+var traceVariables = []string{
+	"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+	"OTEL_TRACES_EXPORTER", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG", "OTEL_SDK_DISABLED",
+}
+
+// traces minds what goes in the clear to another machine only where headers go
+// along: spans hold nothing of anybody's.
+func (d *doctor) traces(check string) Finding {
+	t := d.s.Traces()
+	if t.Endpoint == "" {
+		return pass(check, "tracing is off")
+	}
+	u, err := url.Parse(t.Endpoint)
+	if err != nil || u.Scheme != "https" && len(t.Headers) > 0 && !loopback(u.Hostname()) {
+		return warn(check, "the collector's URL is not https: the headers for it, and credentials in them, travel in the clear",
+			"change OTEL_EXPORTER_OTLP_ENDPOINT (or that for traces alone) to https, its certificate authority goes into SSL_CERT_FILE; or set no headers")
+	}
+	return pass(check, "tracing is on; no span was sent")
+}
+
+func loopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback() || strings.EqualFold(host, "localhost")
 }

@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"time"
 
@@ -18,8 +17,6 @@ const (
 	flushTimeout = 5 * time.Second // the longest that the end of the program waits for Sentry, and for the collector of traces
 	lastWords    = 2 * time.Second // the same, when a panic ends the program
 )
-
-var errUncaughtPanic = errors.New("a panic outside of the chain; its stack is in the log at debug level")
 
 // Build names the program that runs.
 type Build struct{ Version, Commit string }

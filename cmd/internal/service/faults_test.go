@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/profile-api/profile-api/cmd/internal/httpserver"
 	"github.com/profile-api/profile-api/config"
 	"github.com/profile-api/profile-api/delivery/rest/middleware"
 	"github.com/profile-api/profile-api/domain"
@@ -93,12 +95,15 @@ func TestOnlyFaultsAreReported(t *testing.T) {
 	f, out := heard(t, s)
 	f.log.LogAttrs(t.Context(), slog.LevelError, "not a fault", slog.String("cause", "x"))
 	f.log.With("route", "/a").WithGroup("g").LogAttrs(t.Context(), slog.LevelWarn, "fault", slog.String("method", "GET"), domain.FaultAttr(errors.New("x")))
-	newWireLog(f.log).Print("http: panic serving 203.0.113.9:1234: secret")
+	httpserver.NewLog(f.log).Print("http: panic serving 203.0.113.9:1234: secret")
+	httpserver.NewLog(f.log).Print("http: Accept error: accept tcp 203.0.113.9:443: secret; retrying in 5ms")
+	httpserver.NewLog(f.log).Print("http: TLS handshake error from 203.0.113.9:1234: secret")
 	events := f.flushed(t, s)
-	if len(events) != 2 || events[0].Transaction != "GET /a" || events[1].Transaction != "panic outside of the chain" {
+	if len(events) != 3 || events[0].Transaction != "GET /a" || events[1].Transaction != "panic outside of the chain" ||
+		events[2].Transaction != "connections cannot be accepted" {
 		t.Errorf("the events are %+v", events)
 	}
-	if strings.Contains(s.Everything(), "203.0.113.9") || strings.Contains(s.Everything(), "secret") || strings.Count(out.String(), "\n") != 3 {
+	if strings.Contains(s.Everything(), "203.0.113.9") || strings.Contains(s.Everything(), "secret") || strings.Count(out.String(), "\n") != 4 {
 		t.Errorf("the log is %s", out)
 	}
 }
@@ -178,5 +183,32 @@ func TestServeDrainsSentryLast(t *testing.T) {
 	}
 	if strings.Join(order, " ") != "jobs last" {
 		t.Errorf("the order is %q", order)
+	}
+}
+
+// brokenListener accepts nothing.
+type brokenListener struct{ net.Listener }
+
+func (brokenListener) Accept() (net.Conn, error) { return nil, errors.New("203.0.113.9 is broken") }
+
+// A listener that fails ends the program, and Sentry hears why it ended.
+func TestAListenerThatFailsIsReported(t *testing.T) {
+	for name, broken := range map[string]int{"the API's": 0, "the operators'": 1} {
+		t.Run(name, func(t *testing.T) {
+			s := sentrystandin.New(t)
+			f, out := heard(t, s)
+			listeners, err := httpserver.Listen(t.Context(), "127.0.0.1:0", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			listeners[broken] = brokenListener{listeners[broken]}
+			health := usecase.NewHealth(usecase.HealthDeps{Clock: systemClock{}, Log: f.log})
+			err = serveOn(t.Context(), listeners, &config.Settings{ShutdownTimeout: time.Minute, ShutdownDrainDelay: time.Hour}, f.log, health,
+				drained(func(context.Context) {}), f, http.NotFoundHandler(), http.NotFoundHandler())
+			events := s.Events()
+			if err == nil || len(events) != 1 || events[0].Transaction != "listener failed" || strings.Contains(s.Everything(), "203.0.113.9") {
+				t.Errorf("%v; the events are %+v; the log: %s", err, events, out)
+			}
+		})
 	}
 }

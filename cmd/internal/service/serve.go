@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"sync"
 	"time"
 
+	"github.com/profile-api/profile-api/cmd/internal/httpserver"
 	"github.com/profile-api/profile-api/config"
 	"github.com/profile-api/profile-api/delivery/rest"
+	"github.com/profile-api/profile-api/domain"
 	"github.com/profile-api/profile-api/usecase"
 )
 
@@ -32,10 +35,17 @@ func serve(
 	ctx context.Context, s *config.Settings, log *slog.Logger, health *usecase.Health, jobs, last drainer, api, ops http.Handler,
 ) error {
 	// Not a map by address: both may be port 0 of one host.
-	listeners, err := listen(ctx, s.HTTPAddr, s.OpsAddr)
+	listeners, err := httpserver.Listen(ctx, s.HTTPAddr, s.OpsAddr)
 	if err != nil {
 		return err
 	}
+	return serveOn(ctx, listeners, s, log, health, jobs, last, api, ops)
+}
+
+// serveOn serves on the API's listener and the operators'.
+func serveOn(
+	ctx context.Context, listeners []net.Listener, s *config.Settings, log *slog.Logger, health *usecase.Health, jobs, last drainer, api, ops http.Handler,
+) error {
 	listeners[0] = rest.ProblemListener(listeners[0])
 	apiServer := newServer(s, log, closeWhileDraining(health, api))
 	opsServer := newServer(s, log, closeWhileDraining(health, ops))
@@ -55,7 +65,7 @@ func serve(
 	var fault error
 	select {
 	case fault = <-failed:
-		log.LogAttrs(ctx, slog.LevelError, "listener failed", slog.String("cause", fault.Error()))
+		log.LogAttrs(ctx, slog.LevelError, "listener failed", slog.String("cause", fault.Error()), domain.FaultAttr(fault))
 	case <-ctx.Done():
 	}
 	health.Drain()
@@ -70,20 +80,12 @@ func serve(
 	drained.Go(func() { jobs.Drain(bounded) })
 	time.Sleep(delay)
 	// The API first: metrics stay readable until the last request is done.
-	err = stop(bounded, apiServer)
+	err := httpserver.Stop(bounded, apiServer)
 	drained.Wait()
-	err = errors.Join(fault, err, stop(bounded, opsServer))
+	err = errors.Join(fault, err, httpserver.Stop(bounded, opsServer))
 	log.LogAttrs(ctx, slog.LevelInfo, "stopped", slog.Bool("clean", err == nil))
 	last.Drain(bounded) // who does not listen to it must cost no request, nor make the end unclean
 	return err
-}
-
-// stop finishes what is in flight, and cuts it off when the time is over.
-func stop(ctx context.Context, srv *http.Server) error {
-	if err := srv.Shutdown(ctx); err != nil {
-		return errors.Join(fmt.Errorf("shut down: %w", err), srv.Close())
-	}
-	return nil
 }
 
 // newServer sets every timeout: net/http's own are all unlimited. The
@@ -97,7 +99,7 @@ func newServer(s *config.Settings, log *slog.Logger, handler http.Handler) *http
 		WriteTimeout:                 longest,
 		IdleTimeout:                  idleTimeout,
 		MaxHeaderBytes:               maxHeaderBytes,
-		ErrorLog:                     newWireLog(log),
+		ErrorLog:                     httpserver.NewLog(log),
 		DisableGeneralOptionsHandler: true, // OPTIONS * goes through the chain too
 	}
 }

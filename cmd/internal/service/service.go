@@ -6,9 +6,7 @@ package service
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net"
 	"sync"
 	"time"
 
@@ -48,7 +46,7 @@ func Run(ctx context.Context, s *config.Settings, build Build, log *slog.Logger)
 	defer faults.crashing(ctx)
 
 	// Traces: one tracer for all that follows; nothing without an endpoint.
-	traces, err := newTracing(ctx, s, build, faults.log)
+	traces, err := newTracing(ctx, s, build, faults.log, registry)
 	if err != nil {
 		return err
 	}
@@ -261,21 +259,4 @@ func migrateWhenPossible(ctx context.Context, m *postgres.Migrator, log *slog.Lo
 		case <-time.After(2 * time.Second):
 		}
 	}
-}
-
-// listen opens every address before anything is served, so that a taken port
-// stops the start and not half of the service.
-func listen(ctx context.Context, addrs ...string) ([]net.Listener, error) {
-	listeners := make([]net.Listener, 0, len(addrs))
-	for _, addr := range addrs {
-		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
-		if err != nil {
-			for _, open := range listeners {
-				err = errors.Join(err, open.Close())
-			}
-			return nil, fmt.Errorf("listen on %s: %w", addr, err)
-		}
-		listeners = append(listeners, l)
-	}
-	return listeners, nil
 }

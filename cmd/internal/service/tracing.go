@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
@@ -25,13 +26,13 @@ import (
 // that is away, hangs or is hostile costs the queue's memory and no request's time.
 const (
 	tracerName      = "github.com/profile-api/profile-api"
-	spanQueue       = 2048             // spans that wait; more are dropped
+	spanQueueLength = 2048             // spans that wait, those of a post under way among them; more are dropped
 	spanBatch       = 512              // in one post
 	spanDelay       = time.Second      // from a span's end to its post, at most, while the collector keeps up
 	exportTimeout   = 5 * time.Second  // of one post
 	exportPatience  = 10 * time.Second // of a batch with its repetitions
 	maxAnswerBytes  = 64 << 10         // of the collector's
-	silenceInterval = time.Minute      // between two log lines about an export that failed
+	silenceInterval = time.Minute      // between two log lines about exports that failed, and about spans that were dropped
 )
 
 // tracing is the tracer that everything shares; its zero value traces nothing.
@@ -41,8 +42,18 @@ type tracing struct {
 	log      *slog.Logger
 }
 
-// newTracing makes the tracer that the OTEL_* variables describe. It connects to nothing.
-func newTracing(ctx context.Context, s *config.Settings, build Build, log *slog.Logger) (tracing, error) {
+// spanLimits are written down because the SDK's defaults come from variables that
+// are none of our settings. A span of ours has a few short attributes, at most one
+// link and no event.
+var spanLimits = sdktrace.SpanLimits{
+	AttributeValueLengthLimit: 1024, AttributeCountLimit: 64,
+	EventCountLimit: 16, LinkCountLimit: 16, AttributePerEventCountLimit: 16, AttributePerLinkCountLimit: 16,
+}
+
+// newTracing makes the tracer that the OTEL_* variables describe, and its metric.
+// It connects to nothing.
+func newTracing(ctx context.Context, s *config.Settings, build Build, log *slog.Logger, registry prometheus.Registerer) (tracing, error) {
+	counts := newSpanCounts(registry)
 	t := s.Traces()
 	if t.Endpoint == "" {
 		return tracing{}, nil
@@ -65,9 +76,8 @@ func newTracing(ctx context.Context, s *config.Settings, build Build, log *slog.
 		attributes = append(attributes, attribute.String(key, value))
 	}
 	provider := sdktrace.NewTracerProvider(
-		sdktrace.WithResource(resource.NewSchemaless(attributes...)), sdktrace.WithSampler(samplerOf(t)), sdktrace.WithRawSpanLimits(sdktrace.NewSpanLimits()),
-		sdktrace.WithBatcher(exporter, sdktrace.WithMaxQueueSize(spanQueue), sdktrace.WithMaxExportBatchSize(spanBatch),
-			sdktrace.WithBatchTimeout(spanDelay), sdktrace.WithExportTimeout(exportPatience)))
+		sdktrace.WithResource(resource.NewSchemaless(attributes...)), sdktrace.WithSampler(samplerOf(t)), sdktrace.WithRawSpanLimits(spanLimits),
+		sdktrace.WithSpanProcessor(newSpanQueue(exporter, counts, quiet)))
 	return tracing{provider.Tracer(tracerName), provider, log}, nil
 }
 
@@ -113,23 +123,20 @@ func (t tracing) Drain(ctx context.Context) {
 	}
 }
 
-// exportLog is where the SDK says that an export failed. Its text may quote what
-// the collector answered, so it stays out of the log, and one line a minute is enough.
+// exportLog is where the SDK says that an export failed, and the queue that it is
+// full. The SDK's text may quote what the collector answered, so it stays out of
+// the log, and one line a minute of either is enough.
 type exportLog struct {
-	log  *slog.Logger
-	mu   sync.Mutex
-	last time.Time
+	log          *slog.Logger
+	mu           sync.Mutex
+	failed, lost time.Time // when it was said last
 }
 
 // Handle implements otel.ErrorHandler.
 func (l *exportLog) Handle(err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := systemClock{}.Now()
-	if !l.last.IsZero() && now.Sub(l.last) < silenceInterval {
+	if !l.due(&l.failed) {
 		return
 	}
-	l.last = now
 	reason := "the collector does not take them"
 	var network net.Error
 	switch {
@@ -139,4 +146,24 @@ func (l *exportLog) Handle(err error) {
 		reason = "the collector cannot be reached"
 	}
 	l.log.LogAttrs(context.Background(), slog.LevelWarn, "spans could not be exported; see OTEL_EXPORTER_OTLP_ENDPOINT", slog.String("reason", reason))
+}
+
+// full is called for each span that finds the queue full.
+func (l *exportLog) full() {
+	if l.due(&l.lost) {
+		l.log.LogAttrs(context.Background(), slog.LevelWarn, "spans are dropped: the collector does not keep up; see trace_spans_total",
+			slog.Int("waiting", spanQueueLength))
+	}
+}
+
+// due tells whether a minute has passed since it was said last, and notes that it is now.
+func (l *exportLog) due(last *time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := systemClock{}.Now()
+	if !last.IsZero() && now.Sub(*last) < silenceInterval {
+		return false
+	}
+	*last = now
+	return true
 }

@@ -3,13 +3,18 @@ package service
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
+	coltrace "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/profile-api/profile-api/config"
 	"github.com/profile-api/profile-api/internal/otlpreceiver"
@@ -18,12 +23,37 @@ import (
 
 func open(t *testing.T, s config.Settings) (tracing, *testlog.Buffer) {
 	t.Helper()
+	traces, said, _ := openCounted(t, s)
+	return traces, said
+}
+
+// openCounted also returns a function that tells the metric.
+func openCounted(t *testing.T, s config.Settings) (tracing, *testlog.Buffer, func() map[string]float64) {
+	t.Helper()
 	var said testlog.Buffer
-	traces, err := newTracing(t.Context(), &s, Build{Version: "v1.2.3"}, slog.New(slog.NewJSONHandler(&said, nil)))
+	registry := prometheus.NewRegistry()
+	traces, err := newTracing(t.Context(), &s, Build{Version: "v1.2.3"}, slog.New(slog.NewJSONHandler(&said, nil)), registry)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return traces, &said
+	return traces, &said, func() map[string]float64 {
+		families, err := registry.Gather()
+		if err != nil || len(families) != 1 || families[0].GetName() != "trace_spans_total" {
+			t.Fatalf("the metrics are %v, %v", families, err)
+		}
+		counts := map[string]float64{}
+		for _, m := range families[0].GetMetric() {
+			counts[m.GetLabel()[0].GetValue()] = m.GetCounter().GetValue()
+		}
+		return counts
+	}
+}
+
+func (t tracing) end(n int) {
+	for range n {
+		_, span := t.tracer.Start(context.Background(), "x")
+		span.End()
+	}
 }
 
 // More spans than the queue holds, while the collector hangs: nobody who ends a
@@ -36,10 +66,7 @@ func TestAHangingCollectorHoldsNobody(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for range 3 * spanQueue {
-			_, span := traces.tracer.Start(context.Background(), "x")
-			span.End()
-		}
+		traces.end(3 * spanQueueLength)
 		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 		defer cancel()
 		traces.Drain(ctx)
@@ -54,6 +81,89 @@ func TestAHangingCollectorHoldsNobody(t *testing.T) {
 	}
 }
 
+// What a collector that takes everything, but slowly, makes us drop is counted and
+// told once; so is every other end of a span.
+func TestEverySpanIsAccountedFor(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer       http.HandlerFunc
+		sent, failed float64
+	}{
+		"taken": {func(http.ResponseWriter, *http.Request) {}, spanQueueLength, 0},
+		"refused in part": {func(w http.ResponseWriter, _ *http.Request) {
+			answer, err := proto.Marshal(&coltrace.ExportTraceServiceResponse{PartialSuccess: &coltrace.ExportTracePartialSuccess{RejectedSpans: 1}})
+			if err != nil {
+				t.Error(err)
+			}
+			w.Header().Set("Content-Type", "application/x-protobuf")
+			_, _ = w.Write(answer)
+		}, 0, spanQueueLength},
+		"refused": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }, 0, spanQueueLength},
+	} {
+		t.Run(name, func(t *testing.T) {
+			release := make(chan struct{})
+			slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-release; c.answer(w, r) }))
+			t.Cleanup(slow.Close)
+			traces, said, counts := openCounted(t, config.Settings{OTelExporterOTLPEndpoint: slow.URL})
+			wants := func(when string, sent, failed, dropped float64) {
+				t.Helper()
+				if want := map[string]float64{"sent": sent, "failed": failed, "dropped": dropped}; !maps.Equal(counts(), want) {
+					t.Errorf("%s: %v, want %v", when, counts(), want)
+				}
+			}
+			wants("at the beginning", 0, 0, 0)
+			traces.end(spanQueueLength)
+			wants("as many as may wait", 0, 0, 0)
+			traces.end(2 * spanQueueLength)
+			wants("more than may wait", 0, 0, 2*spanQueueLength)
+			close(release)
+			traces.Drain(context.Background())
+			wants("at the end", c.sent, c.failed, 2*spanQueueLength)
+			if n := strings.Count(said.String(), "spans are dropped"); n != 1 {
+				t.Errorf("it is said %d times: %s", n, said)
+			}
+		})
+	}
+}
+
+// The room that spans which were sent leave is for others.
+func TestSpansThatAreSentMakeRoom(t *testing.T) {
+	spans := otlpreceiver.New(t)
+	traces, said, counts := openCounted(t, config.Settings{OTelExporterOTLPEndpoint: spans.URL()})
+	for range 4 {
+		traces.end(spanQueueLength - 1)
+		if err := traces.provider.ForceFlush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The SDK's handler of errors is one for the process: what an earlier test's exporter says as its last word comes here too.
+	if got := counts(); got["dropped"] != 0 || got["sent"] != 4*(spanQueueLength-1) || strings.Contains(said.String(), "spans are dropped") {
+		t.Errorf("%v: %s", got, said)
+	}
+}
+
+// Variables of OpenTelemetry's that are not among the settings do nothing.
+func TestOtherVariablesDoNothing(t *testing.T) {
+	for name, value := range map[string]string{
+		"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "0", "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT": "1", "OTEL_SPAN_LINK_COUNT_LIMIT": "0", "OTEL_BSP_MAX_QUEUE_SIZE": "1",
+		"OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "1", "OTEL_BSP_SCHEDULE_DELAY": "3600000", "OTEL_BSP_EXPORT_TIMEOUT": "1", "OTEL_EXPORTER_OTLP_TIMEOUT": "1",
+		"OTEL_EXPORTER_OTLP_COMPRESSION": "none", "OTEL_EXPORTER_OTLP_CERTIFICATE": "/nowhere", "OTEL_EXPORTER_OTLP_INSECURE": "false",
+	} {
+		t.Setenv(name, value)
+	}
+	spans := otlpreceiver.New(t)
+	traces, said := open(t, config.Settings{OTelExporterOTLPEndpoint: spans.URL()})
+	for range 3 {
+		_, span := traces.tracer.Start(context.Background(), "x", trace.WithAttributes(attribute.String("a", "long")),
+			trace.WithLinks(trace.Link{SpanContext: trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{1}})}))
+		span.End()
+	}
+	traces.Drain(context.Background())
+	got := spans.Spans("")
+	if len(got) != 3 || got[0].Attributes["a"] != "long" || len(got[0].Links) != 1 || len(spans.Headers()) != 1 || spans.Headers()[0].Get("Content-Encoding") != "gzip" {
+		t.Errorf("the collector has %+v in %d posts: %s", got, len(spans.Headers()), said)
+	}
+}
+
 // What the sampler says is what the collector gets.
 func TestSamplers(t *testing.T) {
 	const sampled, unsampled, root = "sampled", "unsampled", "root"
@@ -61,6 +171,8 @@ func TestSamplers(t *testing.T) {
 		config.SamplerAlwaysOn: "sampled unsampled root", config.SamplerAlwaysOff: "", config.SamplerRatio + " 1": "sampled unsampled root", config.SamplerRatio + " 0": "",
 		config.SamplerParentAlwaysOn: "sampled root", config.SamplerParentAlwaysOff: "sampled", config.SamplerParentRatio + " 1": "sampled root",
 		config.SamplerParentRatio + " 0": "sampled", "": "sampled root",
+		// A ratio looks at the trace id, which the caller chooses: it keeps nobody from being sampled.
+		config.SamplerRatio + " 1e-12": "sampled unsampled", config.SamplerParentRatio + " 1e-12": "sampled",
 	} {
 		spans := otlpreceiver.New(t)
 		name, arg, _ := strings.Cut(sampler, " ")

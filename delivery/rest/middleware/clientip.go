@@ -71,9 +71,9 @@ func render(addr netip.Addr) string {
 	return addr.String()
 }
 
-// scheme is https or http as the connection, or a trusted proxy, says; empty
+// Scheme is https or http as the connection, or a trusted proxy, says; empty
 // when a direct peer speaks plain HTTP, which says nothing of what the client used.
-func (p Proxies) scheme(r *http.Request) string {
+func (p Proxies) Scheme(r *http.Request) string {
 	if r.TLS != nil {
 		return "https"
 	}

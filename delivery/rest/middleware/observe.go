@@ -44,7 +44,7 @@ func Observe(log *slog.Logger, m *Metrics, hashes domain.Pseudonymizer, clock us
 			}
 			s, elapsed := StateOf(c), clock.Now().Sub(start)
 			s.Status = status
-			method := methodLabel(c.Request().Method)
+			method := MethodLabel(c.Request().Method)
 			m.observe(method, s.Route.Template, strconv.Itoa(status), elapsed)
 			if s.Route.Refused != nil && status >= 400 && status < statusClientGone {
 				s.Route.Refused(client)
@@ -85,7 +85,7 @@ func isFault(err error, status int, cutOff bool) bool {
 	var own *domain.Error
 	var network *net.OpError
 	switch {
-	case errors.As(err, &thrown):
+	case errors.As(err, &thrown), domain.IsUnexpected(err):
 		return true
 	case !cutOff:
 		return status == http.StatusInternalServerError

@@ -27,7 +27,7 @@ func Recover(log *slog.Logger) echo.MiddlewareFunc {
 				}
 				fault := domain.NewPanic(r) // the access log carries it, which knows how the request ended
 				log.LogAttrs(c.Request().Context(), slog.LevelError, "panic",
-					slog.String("request_id", StateOf(c).RequestID), slog.String("route", StateOf(c).Route.Template),
+					slog.String("request_id", StateOf(c).RequestID), slog.String("trace_id", StateOf(c).Trace.TraceID), slog.String("route", StateOf(c).Route.Template),
 					slog.String("cause", fault.Value()), slog.String("stack", string(debug.Stack())))
 				err = domain.NewError(domain.Internal, domain.CodeInternal, internalMessage).WithCause(fault)
 			}()

@@ -77,8 +77,8 @@ func Locate(routes Routes) echo.MiddlewareFunc {
 	}
 }
 
-// methodLabel keeps invented methods out of logs and metrics.
-func methodLabel(method string) string {
+// MethodLabel keeps invented methods out of logs and metrics.
+func MethodLabel(method string) string {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
 		http.MethodDelete, http.MethodOptions, http.MethodConnect, http.MethodTrace:

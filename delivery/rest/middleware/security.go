@@ -18,7 +18,7 @@ func SecurityHeaders(proxies Proxies, requireHTTPS bool) echo.MiddlewareFunc {
 		return func(c echo.Context) error {
 			h := c.Response().Header()
 			SetSecurityHeaders(h)
-			scheme := proxies.scheme(c.Request())
+			scheme := proxies.Scheme(c.Request())
 			if scheme == "https" {
 				h.Set("Strict-Transport-Security", "max-age=63072000; includeSubDomains")
 			}

@@ -79,7 +79,7 @@ func startRequest(c echo.Context, tracer trace.Tracer, caller TraceContext) (con
 	if parent := caller.remote(); parent.IsValid() {
 		ctx = trace.ContextWithRemoteSpanContext(ctx, parent)
 	}
-	route, method := StateOf(c).Route.Template, methodLabel(c.Request().Method)
+	route, method := StateOf(c).Route.Template, MethodLabel(c.Request().Method)
 	name, attributes := method+" "+route, []attribute.KeyValue{attribute.String("http.request.method", method), attribute.String("http.route", route)}
 	if route == unmatched { // the conventions have neither a route nor a path in the name then
 		name, attributes = method, attributes[:1]

@@ -171,6 +171,11 @@ func (c *cluster) archiving(source, archiveTimeout string) (map[string]string, e
 	return settings, nil
 }
 
+// archiveTimeout is the server's, in Go's form as the settings have it.
+func (c *cluster) archiveTimeout() (time.Duration, error) {
+	return time.ParseDuration(c.options.Settings["archive_timeout"])
+}
+
 // rememberPassword lets pgbackrest and psql in through the socket.
 func (c *cluster) rememberPassword() error {
 	u, err := url.Parse(c.server.URL(database))

@@ -24,6 +24,19 @@ func TestTheShortDrill(t *testing.T) {
 	}
 }
 
+// Of a loss that is larger than what is promised the drill must not say that it passed, nor of one that met no delay.
+func TestTheRecoveryPointHasABound(t *testing.T) {
+	if err := bounded(85*time.Second, time.Minute); err != nil {
+		t.Errorf("a minute and a push: %v", err)
+	}
+	if err := bounded(2*time.Minute, time.Minute); err == nil {
+		t.Error("two minutes of writes lost with an archive_timeout of one pass")
+	}
+	if err := bounded(10*time.Second, time.Minute); err == nil {
+		t.Error("a loss right after a segment was archived passes")
+	}
+}
+
 func TestJudgeFindsWhatIsMissingTwiceOrTooLate(t *testing.T) {
 	writes := func(names ...string) (list []write) {
 		for _, n := range names {

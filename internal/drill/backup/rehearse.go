@@ -27,7 +27,6 @@ type rehearsal struct {
 	callers *callers
 
 	moment    string // the target, as PostgreSQL writes it
-	momentAt  time.Time
 	truth     snapshot
 	before    []write // acknowledged before the moment
 	people    map[*person]state
@@ -137,10 +136,13 @@ func (r *rehearsal) backUp(ctx context.Context) error {
 		return err
 	}
 	report := stop()
-	if report.Lost > 0 {
-		return fmt.Errorf("requests were lost although nothing was broken: %s", report)
+	if report.Lost > 0 || report.Sent < r.rate {
+		return fmt.Errorf("requests were lost although nothing was broken, or less than a second's were made: %s", report)
 	}
 	if _, err := r.cluster.run(ctx, nil, "status", "archiver"); err != nil {
+		return err
+	}
+	if err := r.tellOfWaitingWAL(ctx); err != nil {
 		return err
 	}
 	list, err := r.cluster.backups(ctx)
@@ -197,7 +199,7 @@ func (r *rehearsal) readClock(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
-	return conn.QueryRow(ctx, "SELECT now()::text, now()").Scan(&r.moment, &r.momentAt)
+	return conn.QueryRow(ctx, "SELECT now()::text").Scan(&r.moment)
 }
 
 // goOn writes on: new people, two erasures that Clerk obeys, and traffic, until what was written first is archived, by
@@ -231,14 +233,16 @@ func (r *rehearsal) goOn(ctx context.Context) error {
 	return nil
 }
 
-// destroy kills the server under traffic and takes its data away, as soon as WAL from behind the moment is archived.
+// destroy kills the server under traffic and takes its data away. WAL from behind the moment is archived by then, and the
+// next segment is not for long: what is lost is nearly as much as can be.
 func (r *rehearsal) destroy(ctx context.Context) error {
 	stop := r.traffic(ctx)
 	defer stop()
-	if err := r.awaitArchived(ctx); err != nil {
+	timeout, err := r.cluster.archiveTimeout()
+	if err != nil {
 		return err
 	}
-	if err := pause(ctx, r.stretch); err != nil {
+	if err := r.awaitArchived(ctx); err != nil {
 		return err
 	}
 	if r.wrong {
@@ -253,13 +257,16 @@ func (r *rehearsal) destroy(ctx context.Context) error {
 	if found, err := r.compareDatabase(ctx); err != nil || len(found) < 2 {
 		return fmt.Errorf("the comparison finds too little wrong in a database with writes from after the moment: %q %w", found, err)
 	}
+	if err := r.awaitLate(ctx, timeout*4/5); err != nil {
+		return err
+	}
 	r.destroyed = time.Now()
 	if err := r.cluster.destroy(ctx); err != nil {
 		return err
 	}
 	waiting, cancel := context.WithTimeout(ctx, eventually)
 	defer cancel()
-	err := process.Poll(waiting, nil, func(ctx context.Context) error {
+	err = process.Poll(waiting, nil, func(ctx context.Context) error {
 		status, err := statusOf(ctx, r.replica.API)
 		if err == nil && status != http.StatusServiceUnavailable {
 			err = fmt.Errorf("ready answers %d without a database", status)
@@ -308,6 +315,27 @@ func (r *rehearsal) awaitArchived(ctx context.Context) (err error) {
 		}
 		if !done {
 			return errors.New("the WAL is not archived yet")
+		}
+		return nil
+	})
+}
+
+// awaitLate waits until nothing was archived for so long.
+func (r *rehearsal) awaitLate(ctx context.Context, age time.Duration) (err error) {
+	conn, err := pgx.Connect(ctx, r.cluster.server.URL(database))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
+	ctx, cancel := context.WithTimeout(ctx, eventually)
+	defer cancel()
+	return process.Poll(ctx, nil, func(ctx context.Context) error {
+		var late bool
+		if err := conn.QueryRow(ctx, "SELECT now() - last_archived_time >= $1 FROM pg_stat_archiver", age).Scan(&late); err != nil {
+			return err
+		}
+		if !late {
+			return fmt.Errorf("there is never a stretch of %s in which no WAL is archived: write less (-rate)", age)
 		}
 		return nil
 	})

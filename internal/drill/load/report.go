@@ -51,24 +51,26 @@ func (r result) ends(of func(sample) float64) (begin, end float64) {
 // growth says what grew too much, if anything did; a soak that was not watched is not judged well.
 func (r result) growth() string {
 	begin, end := r.ends(func(s sample) float64 { return s.goroutines })
-	if begin == 0 {
-		return "too short to judge memory and goroutines"
+	rss, rssEnd := r.ends(func(s sample) float64 { return s.rss })
+	if begin == 0 || end == 0 || rss == 0 || rssEnd == 0 {
+		return "too short to judge memory and goroutines, or they could not be read"
 	}
 	if end > begin*maxGoroutines+roomGoroutines {
 		return fmt.Sprintf("goroutines grew from %.0f to %.0f", begin, end)
 	}
-	if begin, end = r.ends(func(s sample) float64 { return s.rss }); end > begin*maxRSS+roomRSS {
-		return fmt.Sprintf("memory grew from %.0f to %.0f MiB", begin/(1<<20), end/(1<<20))
+	if rssEnd > rss*maxRSS+roomRSS {
+		return fmt.Sprintf("memory grew from %.0f to %.0f MiB", rss/(1<<20), rssEnd/(1<<20))
 	}
 	return ""
 }
 
 // bottleneck says who used the processors and whether the pool was waited for, in a line.
 func (r result) bottleneck() string {
-	if len(r.samples) < 2 {
-		return "too short to say what was the bottleneck"
+	samples := r.read()
+	if len(samples) < 2 {
+		return "too short to say what was the bottleneck, or nothing could be read"
 	}
-	first, last := r.samples[0], r.samples[len(r.samples)-1]
+	first, last := samples[0], samples[len(samples)-1]
 	seconds := (last.at - first.at).Seconds()
 	share := func(begin, end float64) float64 { return (end - begin) / seconds }
 	program, k6, database := share(first.program, last.program), share(first.k6, last.k6), share(first.database, last.database)
@@ -77,13 +79,38 @@ func (r result) bottleneck() string {
 	goroutines, goroutinesEnd := r.ends(func(s sample) float64 { return s.goroutines })
 	rss, rssEnd := r.ends(func(s sample) float64 { return s.rss })
 	line += fmt.Sprintf("; goroutines %.0f → %.0f, memory %.0f → %.0f MiB", goroutines, goroutinesEnd, rss/(1<<20), rssEnd/(1<<20))
-	switch {
-	case program+k6+database > 0.85*float64(runtime.NumCPU()):
-		return line + "; the processors were full, k6's share included"
-	case (last.waited-first.waited)/seconds > 1: // more than one request waiting at any time
-		return line + "; the pool was the bottleneck"
+	return line + "; " + full(samples)
+}
+
+// read are the samples that have everything.
+func (r result) read() []sample {
+	return slices.DeleteFunc(slices.Clone(r.samples), func(s sample) bool { return s.unread })
+}
+
+// full says what was full for how long: looks apart, since a run that is quiet in the mean may have stood still in its ramp.
+func full(samples []sample) string {
+	var processors, pool float64 // seconds
+	for i, now := range samples[1:] {
+		was := samples[i]
+		seconds := (now.at - was.at).Seconds()
+		used := (now.program + now.k6 + now.database - was.program - was.k6 - was.database) / (seconds * float64(runtime.NumCPU()))
+		// A process of PostgreSQL's that ends during a look is missing there, and all that it ever used comes with the next.
+		if used > 0.85 && used < 1.2 {
+			processors += seconds
+		}
+		if now.waited-was.waited > seconds { // more than one request waiting at any time
+			pool += seconds
+		}
 	}
-	return line + "; nothing was full"
+	switch {
+	case processors > 0 && pool > 0:
+		return fmt.Sprintf("full were the processors for %.0f s, k6's share included, and the pool for %.0f s", processors, pool)
+	case processors > 0:
+		return fmt.Sprintf("full were the processors for %.0f s, k6's share included", processors)
+	case pool > 0:
+		return fmt.Sprintf("full was the pool for %.0f s", pool)
+	}
+	return "nothing was full in any second"
 }
 
 // row is a line of the table, without the run's name.
@@ -96,9 +123,12 @@ func (r result) rows() (rows []row) {
 	const prefix = "http_req_duration"
 	for _, name := range slices.Sorted(maps.Keys(r.summary.Metrics)) {
 		route := strings.TrimSuffix(strings.TrimPrefix(name, prefix+"{route:"), "}")
-		if name == prefix {
+		switch {
+		case name == prefix:
 			route = "all"
-		} else if !strings.HasPrefix(name, prefix+"{route:") {
+		case name == prefix+"{phase:recovered}":
+			route = "all, after the spike"
+		case !strings.HasPrefix(name, prefix+"{route:"):
 			continue
 		}
 		v := r.summary.Metrics[name].Values

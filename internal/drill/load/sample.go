@@ -21,13 +21,14 @@ const clockTicks = 100
 
 // sample is one look at everything. Sums over replicas.
 type sample struct {
+	unread                bool          // a replica did not tell its metrics: what comes of them is 0 then, and no part of a sum
 	goroutines, rss       float64       // rss in bytes
 	waits, waited         float64       // for a connection of the pool since the start: how often, seconds
 	program, k6, database float64       // CPU seconds since the start of each
 	at                    time.Duration // since the first look
 }
 
-// watch looks until ctx ends. What cannot be read is 0.
+// watch looks until ctx ends.
 func watch(ctx context.Context, s *stack, k6 int) []sample {
 	var all []sample
 	begin := time.Now()
@@ -44,17 +45,32 @@ func watch(ctx context.Context, s *stack, k6 int) []sample {
 }
 
 func (s *stack) look(ctx context.Context, k6 int, at time.Duration) sample {
-	l := sample{at: at, k6: cpu(k6)}
+	var addresses []string
 	for _, r := range s.replicas {
-		m := scrape(ctx, "http://"+r.Ops+"/metrics")
-		l.goroutines += m["go_goroutines"]
-		l.rss += m["process_resident_memory_bytes"]
-		l.waits += m["db_pool_waits_total"]
-		l.waited += m["db_pool_wait_seconds_total"]
+		addresses = append(addresses, r.Ops)
+	}
+	l := told(ctx, addresses)
+	l.at, l.k6 = at, cpu(k6)
+	for _, r := range s.replicas {
 		l.program += cpu(r.Pid())
 	}
 	if s.postgres != nil {
 		l.database = cpu(s.postgres.Pid()) + cpuOfChildren(s.postgres.Pid())
+	}
+	return l
+}
+
+// told is what the metrics of replicas (host:port) tell together.
+func told(ctx context.Context, addresses []string) (l sample) {
+	for _, address := range addresses {
+		m := scrape(ctx, "http://"+address+"/metrics")
+		if _, whole := m["process_resident_memory_bytes"]; !whole { // they come in the order of their names
+			return sample{unread: true}
+		}
+		l.goroutines += m["go_goroutines"]
+		l.rss += m["process_resident_memory_bytes"]
+		l.waits += m["db_pool_waits_total"]
+		l.waited += m["db_pool_wait_seconds_total"]
 	}
 	return l
 }

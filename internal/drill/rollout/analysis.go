@@ -3,35 +3,60 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"regexp"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/profile-api/profile-api/internal/drill"
 )
 
-// What the canary may do, as in the AnalysisTemplate of deploy/kubernetes.
+// What a canary may do, as in the AnalysisTemplate of deploy/kubernetes: at most
+// 1 % of its answers fail, and the p95 is at most 500 ms, which is to say that at
+// most 5 % are slower. Fewer than enough answers say nothing good of a version.
 const (
-	mostErrors    = 0.01                   // share of answers with status 500 and above
-	slowest       = 500 * time.Millisecond // p95
-	fewestAnswers = 40                     // fewer say nothing
-	canaryLimit   = 20 * time.Second       // a replica that is not ready by then has failed
+	mostFailed = 0.01 // share of answers with status 500 and above
+	mostSlow   = 0.05 // share of answers slower than
+	slow       = 0.5  // seconds, a bound of the histogram's buckets
+	enough     = 100
 )
 
-// answers are what a replica has answered outside of /health, as its metrics tell.
-type answers struct {
-	all, failed float64
-	buckets     map[float64]float64 // answers no slower than so many seconds
+// answers are what replicas have answered under /v1, as their metrics tell: neither probes nor scanners prove a version good.
+type answers struct{ all, failed, slow float64 }
+
+func (a answers) plus(b answers) answers {
+	return answers{a.all + b.all, a.failed + b.failed, a.slow + b.slow}
+}
+
+func (a answers) minus(b answers) answers {
+	return answers{a.all - b.all, a.failed - b.failed, a.slow - b.slow}
+}
+
+func (a answers) String() string {
+	return fmt.Sprintf("%.0f answers, %.0f failed, %.0f slower than %g s", a.all, a.failed, a.slow, slow)
+}
+
+// judge says what is wrong with a version that has answered so; empty: nothing so
+// far. It is over when it has answered enough, or as soon as what is bad would be
+// too much even if all that it still has to answer were good: nobody
+// more should be hurt in order to know it better.
+func judge(a answers) (verdict string, over bool) {
+	seen := max(a.all, enough)
+	switch {
+	case a.failed > mostFailed*seen:
+		return "it fails too often", true
+	case a.slow > mostSlow*seen:
+		return "it is too slow", true
+	}
+	return "", a.all >= enough
 }
 
 var sample = regexp.MustCompile(`^http_request_duration_seconds_(bucket|count)\{(.*)\} ([0-9.e+]+)$`)
 
+// scrape reads what a replica has answered since it started.
 func scrape(ctx context.Context, r *drill.Replica) (a answers, err error) {
-	a.buckets = map[float64]float64{}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.Ops+"/metrics", http.NoBody)
 	if err != nil {
 		return a, err
@@ -40,77 +65,55 @@ func scrape(ctx context.Context, r *drill.Replica) (a answers, err error) {
 	if err != nil {
 		return a, err
 	}
-	defer func() { _ = resp.Body.Close() }()
-	lines := bufio.NewScanner(resp.Body)
-	for lines.Scan() {
+	defer func() { err = errors.Join(err, resp.Body.Close()) }()
+	quick := 0.0
+	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
 		m := sample.FindStringSubmatch(lines.Text())
-		if len(m) < 4 || strings.Contains(m[2], `route="/health`) {
+		if len(m) < 4 || !strings.Contains(m[2], `route="/v1/`) {
 			continue
 		}
 		n, err := strconv.ParseFloat(m[3], 64)
 		if err != nil {
 			return a, err
 		}
-		if m[1] == "count" {
+		switch {
+		case m[1] == "count":
 			a.all += n
 			if strings.Contains(m[2], `status="5`) {
 				a.failed += n
 			}
-			continue
+		case strings.Contains(m[2], fmt.Sprintf("le=%q", strconv.FormatFloat(slow, 'g', -1, 64))):
+			quick += n
 		}
-		_, bound, _ := strings.Cut(m[2], `le="`)
-		bound, _, _ = strings.Cut(bound, `"`)
-		le, err := strconv.ParseFloat(bound, 64) // +Inf too
-		if err != nil {
-			return a, err
-		}
-		a.buckets[le] += n
 	}
-	return a, lines.Err()
+	a.slow = a.all - quick
+	return a, nil
 }
 
-// p95 is the upper bound of the bucket in which the answer lies that 95 % are no slower than.
-func (a answers) p95() time.Duration {
-	best := math.Inf(1)
-	for le, n := range a.buckets {
-		if n >= 0.95*a.all && le < best {
-			best = le
-		}
-	}
-	if math.IsInf(best, 1) {
-		return time.Hour
-	}
-	return time.Duration(best * float64(time.Second))
+// counts are what the replicas of either kind have answered.
+type counts struct{ stable, canary answers }
+
+func (c counts) minus(d counts) counts {
+	return counts{c.stable.minus(d.stable), c.canary.minus(d.canary)}
 }
 
-func (a answers) String() string {
-	return fmt.Sprintf("%.0f answers, %.1f %% failed, p95 at most %s", a.all, 100*a.failed/max(a.all, 1), a.p95())
-}
+// errSilent says that a canary does not tell what it has answered: it may have died.
+var errSilent = errors.New("a replica of the new version does not tell what it has answered")
 
-// judge watches a canary until it has answered enough, and says what is wrong with it; empty: nothing.
-// The stable replica's figures are the reason to believe that the canary and not the database is at fault.
-func judge(ctx context.Context, canary, stable *drill.Replica) (verdict, figures string, err error) {
-	for ctx.Err() == nil {
-		c, err := scrape(ctx, canary)
+func (f *fleet) counts(ctx context.Context) (c counts, err error) {
+	for _, r := range f.stable {
+		a, err := scrape(ctx, r)
 		if err != nil {
-			return "it does not tell its metrics", "", nil //nolint:nilerr // that is the verdict
+			return c, fmt.Errorf("a stable replica does not tell what it has answered: %w", err)
 		}
-		if c.all < fewestAnswers {
-			time.Sleep(200 * time.Millisecond)
-			continue
-		}
-		s, err := scrape(ctx, stable)
-		if err != nil {
-			return "", "", err
-		}
-		figures = fmt.Sprintf("canary: %s; stable: %s", c, s)
-		switch {
-		case c.failed/c.all > mostErrors && c.failed/c.all > 2*s.failed/max(s.all, 1):
-			return "it fails too often", figures, nil
-		case c.p95() > slowest && c.p95() > s.p95():
-			return "it is too slow", figures, nil
-		}
-		return "", figures, nil
+		c.stable = c.stable.plus(a)
 	}
-	return "", "", ctx.Err()
+	for _, r := range f.canary {
+		a, err := scrape(ctx, r)
+		if err != nil {
+			return c, fmt.Errorf("%w: %w", errSilent, err)
+		}
+		c.canary = c.canary.plus(a)
+	}
+	return c, nil
 }

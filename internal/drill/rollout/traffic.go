@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/profile-api/profile-api/internal/clerkstandin"
 	"github.com/profile-api/profile-api/internal/drill"
 )
 
@@ -33,13 +32,15 @@ type callers struct {
 	written     map[int][]string // by person, what was acknowledged
 }
 
-func newCallers(clerk *clerkstandin.Server, base string) *callers {
+// newCallers takes where they call, and what makes a token for each person.
+func newCallers(base string, mint func(who int) string) *callers {
 	c := &callers{base: base, written: map[int][]string{}}
 	for i := range people {
-		c.tokens = append(c.tokens, clerk.Mint(clerkstandin.WithUser(clerkstandin.UserID(fmt.Sprint("drill", i)))))
+		c.tokens = append(c.tokens, mint(i))
 	}
-	c.kept = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 50}}
-	c.fresh = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	// This side closes first what is idle: a proxy that closes a connection in the moment that a request is sent has nothing to do with a release.
+	c.kept = &http.Client{Timeout: 30 * time.Second, Transport: drill.Once{Transport: &http.Transport{MaxIdleConnsPerHost: 50, IdleConnTimeout: 5 * time.Second}}}
+	c.fresh = &http.Client{Timeout: 30 * time.Second, Transport: drill.Once{Transport: &http.Transport{DisableKeepAlives: true}}}
 	return c
 }
 
@@ -110,8 +111,4 @@ func (c *callers) missing(ctx context.Context) (acknowledged, gone int, err erro
 		}
 	}
 	return acknowledged, gone, nil
-}
-
-func (c *callers) start(ctx context.Context) (stop func() drill.Report) {
-	return drill.Traffic{Rate: rate, Call: c.call}.Start(ctx)
 }

@@ -50,7 +50,7 @@ const crowd = 8
 func newCallers(t *testing.T, base string, clerk *clerkstandin.Server) *callers {
 	t.Helper()
 	c := &callers{base: base, clerk: clerk, webhookSecret: drill.WebhookSecret, client: &http.Client{
-		Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64},
+		Timeout: 20 * time.Second, Transport: drill.Once{Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
 	}}
 	for i := range crowd + 1 {
 		id := "user_2" + rand.Text()

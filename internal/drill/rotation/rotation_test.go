@@ -19,10 +19,11 @@ import (
 
 	"github.com/profile-api/profile-api/deploy/database"
 	"github.com/profile-api/profile-api/internal/drill"
+	"github.com/profile-api/profile-api/internal/process"
 	"github.com/profile-api/profile-api/internal/testservers"
 )
 
-func TestMain(m *testing.M) { testservers.Main(m) }
+func TestMain(m *testing.M) { testservers.Main(m, removeBuilt) }
 
 const (
 	rate     = 80 // requests a second
@@ -77,12 +78,21 @@ func stand(t *testing.T) *staged {
 
 // build compiles the program once for all tests.
 var build = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "profile-api-rotation-")
+	process.SweepTempDirs(nil, builtPrefix) // of drills that failed or were killed
+	dir, err := process.TempDir(nil, builtPrefix)
 	if err != nil {
 		return "", err
 	}
+	builtDir = dir
 	return drill.Build(context.Background(), "../../..", dir+"/profile-api", "v0.0.0-rotation")
 })
+
+const builtPrefix = "profile-api-rotation"
+
+var builtDir string // empty before build
+
+// removeBuilt leaves what a failed drill ran to be looked at, until the next one.
+func removeBuilt() error { return os.RemoveAll(builtDir) }
 
 func closing(t *testing.T, closeIt func(context.Context) error) {
 	t.Helper()

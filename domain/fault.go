@@ -23,6 +23,14 @@ type Fault struct {
 // FaultAttr is a log record's attribute for err.
 func FaultAttr(err error) slog.Attr { return slog.Any(FaultKey, Fault{err}) }
 
+// PanicAttr is FaultAttr when err comes from a panic, and else nothing.
+func PanicAttr(err error) slog.Attr {
+	if _, thrown := (Fault{err}).Panic(); thrown {
+		return FaultAttr(err)
+	}
+	return slog.Attr{}
+}
+
 // unexpected is an error that is answered as one that passes.
 type unexpected struct{ error }
 
@@ -154,4 +162,15 @@ func (p *Panic) Frames() (list []runtime.Frame) {
 		}
 	}
 	return list
+}
+
+// Guard runs what must not end the program: a panic of it comes back as a [*Panic],
+// for whoever called to report.
+func Guard(run func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = NewPanic(r)
+		}
+	}()
+	return run()
 }

@@ -57,9 +57,13 @@ func (l *loop) claim(ctx context.Context) {
 	if fresh == 0 && retry == 0 {
 		return
 	}
-	claimed, err := l.sink.Dispatch.Claim(l.ctx, fresh, retry) //nolint:contextcheck // the claiming's own life: Drain ends it first
+	var claimed []domain.PendingEvent
+	err := domain.Guard(func() (err error) { // else a panic would end the program, unreported
+		claimed, err = l.sink.Dispatch.Claim(l.ctx, fresh, retry) //nolint:contextcheck // the claiming's own life: Drain ends it first
+		return err
+	})
 	if err != nil && l.ctx.Err() == nil {
-		l.deps.Log.LogAttrs(ctx, slog.LevelWarn, "events could not be claimed, trying again", slog.String("sink", l.sink.Label))
+		l.deps.Log.LogAttrs(ctx, slog.LevelWarn, "events could not be claimed, trying again", slog.String("sink", l.sink.Label), domain.PanicAttr(err))
 	}
 	for _, e := range claimed {
 		l.count(e, 1)

@@ -24,3 +24,13 @@ func TestAPanicSaysWhichAttempt(t *testing.T) {
 		}
 	}
 }
+
+// A panic of the claiming is reported, and the next claim may work: it must not end the program.
+func TestAPanicOfTheClaimingIsReported(t *testing.T) {
+	var log bytes.Buffer
+	l := &loop{Runner: &Runner{ctx: t.Context(), deps: Deps{Log: slog.New(slog.NewTextHandler(&log, nil))}}, sink: Sink{Label: "http_1"}}
+	l.claim(t.Context())
+	if !strings.Contains(log.String(), "trying again") || !strings.Contains(log.String(), `fault="panic: `) {
+		t.Errorf("the log says %s", log.String())
+	}
+}

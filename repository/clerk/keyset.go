@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/profile-api/profile-api/domain"
 )
 
 // The ages and intervals of the key set (contract §5).
@@ -188,7 +190,11 @@ func (k *KeySet) startLocked(ctx context.Context) <-chan struct{} {
 func (k *KeySet) fly(ctx context.Context, asOf time.Time, done chan struct{}) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
-	keys, err := k.source.fetch(ctx)
+	var keys map[string]*publicKey
+	err := domain.Guard(func() (err error) { // nobody else would catch a panic here
+		keys, err = k.source.fetch(ctx)
+		return err
+	})
 
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -196,8 +202,8 @@ func (k *KeySet) fly(ctx context.Context, asOf time.Time, done chan struct{}) {
 	k.flight = nil
 	if err != nil {
 		k.failures++
-		k.logger.WarnContext(ctx, "clerk key set could not be fetched",
-			slog.Int("failures_in_a_row", k.failures), slog.String("error", err.Error()))
+		k.logger.LogAttrs(ctx, slog.LevelWarn, "clerk key set could not be fetched",
+			slog.Int("failures_in_a_row", k.failures), slog.String("error", err.Error()), domain.PanicAttr(err))
 		return
 	}
 	k.failures = 0

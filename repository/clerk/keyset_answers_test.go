@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -133,5 +134,27 @@ func TestFetchesOverHTTP(t *testing.T) {
 	<-keys.refresh(t.Context())
 	if err := keys.Check(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// panicking is a transport with a bug.
+type panicking struct{}
+
+func (panicking) RoundTrip(*http.Request) (*http.Response, error) { panic("canary-value") }
+
+// The fetch has a goroutine of its own, where a panic would end the program: it is
+// a fetch that failed, and a fault to report.
+func TestAPanicOfAFetchIsAFailure(t *testing.T) {
+	var log bytes.Buffer
+	keys, err := NewKeySet(KeySetOptions{
+		SecretKey: "sk_test_x", Clock: wallClock{}, HTTPClient: &http.Client{Transport: panicking{}}, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-keys.refresh(t.Context())
+	<-keys.refresh(t.Context()) // the first is over
+	if n := strings.Count(log.String(), `fault="panic: `); n != 2 || strings.Contains(log.String(), "canary-value") {
+		t.Errorf("%d faults: %s", n, log.String())
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"path"
+	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -49,7 +50,7 @@ func (r *Reporter) event(f domain.Fault, fields map[string]string) *sentry.Event
 		exception.Mechanism.SetUnhandled()
 		if frames := p.Frames(); len(frames) > 0 {
 			exception.Stacktrace = stacktrace(frames)
-			e.Fingerprint = panicFingerprint(exception.Stacktrace)
+			e.Fingerprint = panicFingerprint(p.Value(), exception.Stacktrace)
 		}
 	}
 	e.Exception = []sentry.Exception{exception}
@@ -70,20 +71,42 @@ func placeOf(fields map[string]string) string {
 	return cmp.Or(fields["message"], "unknown")
 }
 
-// panicFingerprint is of places in the code without their lines: one fault stays
-// one issue whichever route it is met on, and when lines move in the next release.
-func panicFingerprint(s *sentry.Stacktrace) []string {
-	list := []string{"panic"}
+// anyNumber is what one fault has another of each time, such as an index out of range.
+var anyNumber = regexp.MustCompile(`-?\b[0-9]+\b`)
+
+// panicFingerprint is of what was thrown and of places in the code without their
+// lines: one fault stays one issue whichever route it is met on, and when lines
+// move in the next release.
+func panicFingerprint(value string, s *sentry.Stacktrace) []string {
+	list := []string{"panic", anyNumber.ReplaceAllString(value, "#")}
+	kind := len(list)
 	for _, f := range slices.Backward(s.Frames) {
-		if f.InApp && len(list) <= groupedFrames {
+		if f.InApp && len(list) < kind+groupedFrames {
 			list = append(list, f.Module+"."+f.Function)
 		}
 	}
-	if len(list) == 1 { // none of ours: where it was thrown
+	if len(list) == kind { // none of ours: where it was thrown
 		top := s.Frames[len(s.Frames)-1]
 		list = append(list, top.Module+"."+top.Function)
 	}
 	return list
+}
+
+// limitKey tells events apart that are counted apart: two panics of one function
+// on different lines are one issue, and yet one must not silence the other.
+func limitKey(e *sentry.Event) []string {
+	s := e.Exception[0].Stacktrace
+	if s == nil {
+		return e.Fingerprint
+	}
+	line := s.Frames[len(s.Frames)-1].Lineno
+	for _, f := range slices.Backward(s.Frames) {
+		if f.InApp {
+			line = f.Lineno
+			break
+		}
+	}
+	return append(slices.Clip(e.Fingerprint), strconv.Itoa(line))
 }
 
 // stacktrace has the outermost call first, as Sentry wants it. A file is named by

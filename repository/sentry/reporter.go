@@ -6,6 +6,7 @@ package sentry
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"sync"
 	"time"
@@ -46,6 +47,7 @@ type Options struct {
 	Environment string
 	Clock       interface{ Now() time.Time }
 	Count       func(Outcome) // hears what became of each fault; it must not block
+	Log         *slog.Logger  // hears that Sentry takes nothing, and that it does again; not one that brings faults here
 }
 
 // Reporter sends faults from a queue, one at a time, and never makes its caller
@@ -57,6 +59,7 @@ type Reporter struct {
 	mu     sync.Mutex
 	closed bool
 	queue  chan *sentry.Event
+	lost   int // at the end; the sending goroutine's until finished is closed
 
 	transport *sentry.HTTPSyncTransport
 	answers   *answers
@@ -93,7 +96,7 @@ func New(ctx context.Context, opts Options) (*Reporter, error) {
 // circumstances; of these, only those pass that event.go names.
 func (r *Reporter) Report(f domain.Fault, fields map[string]string) {
 	event := r.event(f, fields)
-	held, ok := r.limit.take(event.Fingerprint)
+	held, ok := r.limit.take(limitKey(event))
 	if !ok {
 		r.opts.Count(HeldBack)
 		return
@@ -111,11 +114,13 @@ func (r *Reporter) Report(f domain.Fault, fields map[string]string) {
 	r.opts.Count(Dropped)
 }
 
-// Flush sends what is queued until ctx ends, and then gives up what is left. A
-// reporter takes nothing after it. It may be called again.
+// Flush sends what is queued until ctx ends, and then gives up what is left, and
+// says so: nobody reads a metric any more. A reporter takes nothing after it. It
+// may be called again.
 func (r *Reporter) Flush(ctx context.Context) {
 	r.mu.Lock()
-	if !r.closed {
+	first := !r.closed
+	if first {
 		r.closed = true
 		close(r.queue)
 	}
@@ -126,18 +131,43 @@ func (r *Reporter) Flush(ctx context.Context) {
 	}
 	r.cut()
 	<-r.finished
+	if first && r.lost > 0 {
+		r.opts.Log.LogAttrs(ctx, slog.LevelWarn, "the last faults could not be reported to Sentry", slog.Int("faults", r.lost))
+	}
 }
 
 func (r *Reporter) send(ctx context.Context) {
 	defer close(r.finished)
+	said := Sent // what the log was last told
 	for event := range r.queue {
 		if ctx.Err() != nil {
+			r.lost++
 			r.opts.Count(Dropped)
 			continue
 		}
 		r.answers.last = Refused // unless somebody answers: the transport asks nobody while Sentry wants a pause
 		r.transport.SendEventWithContext(ctx, event)
 		r.opts.Count(r.answers.last)
+		if ctx.Err() != nil && r.answers.last != Sent { // cut off by the end
+			r.lost++
+			continue
+		}
+		r.tell(ctx, said, r.answers.last)
+		said = r.answers.last
+	}
+}
+
+// tell logs a change once, not each event. The texts of Sentry and of the network
+// stay out: they may quote the DSN.
+func (r *Reporter) tell(ctx context.Context, before, now Outcome) {
+	switch {
+	case before == now:
+	case now == Sent:
+		r.opts.Log.LogAttrs(ctx, slog.LevelInfo, "faults are reported to Sentry again")
+	case now == Refused:
+		r.opts.Log.LogAttrs(ctx, slog.LevelWarn, "faults cannot be reported; see SENTRY_DSN", slog.String("reason", "Sentry does not take them, or wants a pause"))
+	default:
+		r.opts.Log.LogAttrs(ctx, slog.LevelWarn, "faults cannot be reported; see SENTRY_DSN", slog.String("reason", "Sentry cannot be reached, or does not answer in time"))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/profile-api/profile-api/domain"
 	"github.com/profile-api/profile-api/internal/sentrystandin"
+	"github.com/profile-api/profile-api/internal/testlog"
 	"github.com/profile-api/profile-api/repository/sentry"
 )
 
@@ -44,6 +46,7 @@ func (c *clock) advance(d time.Duration) {
 type world struct {
 	*sentry.Reporter
 	clock *clock
+	log   testlog.Buffer
 
 	mu     sync.Mutex
 	counts map[sentry.Outcome]int
@@ -53,7 +56,7 @@ func newWorld(t *testing.T, dsn string) *world {
 	t.Helper()
 	w := &world{clock: &clock{now: time.Unix(1e9, 0)}, counts: map[sentry.Outcome]int{}}
 	r, err := sentry.New(t.Context(), sentry.Options{
-		DSN: dsn, Release: "profile-api@1.2.3+abc", Environment: "staging", Clock: w.clock,
+		DSN: dsn, Release: "profile-api@1.2.3+abc", Environment: "staging", Clock: w.clock, Log: slog.New(slog.NewTextHandler(&w.log, nil)),
 		Count: func(o sentry.Outcome) { w.mu.Lock(); defer w.mu.Unlock(); w.counts[o]++ },
 	})
 	if err != nil {
@@ -139,7 +142,11 @@ func TestAnEventSaysWhatItMayAndNothingElse(t *testing.T) {
 
 func TestOneFaultIsOneIssue(t *testing.T) {
 	on := func(route string) map[string]string { return map[string]string{"method": "GET", "route": route} }
-	other := func() domain.Fault { return thrown([]int{}) }
+	other := func(v any) domain.Fault { return thrown(v) }
+	outOf := func(i int) (fault domain.Fault) { // by the runtime, which says the numbers
+		defer func() { fault = domain.Fault{Err: domain.NewPanic(recover())} }()
+		return domain.Fault{Err: []error{nil}[i]}
+	}
 	s := sentrystandin.New(t)
 	w := newWorld(t, s.DSN())
 	reports := []struct {
@@ -152,8 +159,11 @@ func TestOneFaultIsOneIssue(t *testing.T) {
 		{"a", domain.Fault{Err: databaseError{}}, on("/a")},
 		{"c", domain.Fault{Err: errors.New("x")}, on("/a")},
 		{"c", domain.Fault{Err: errors.New("y")}, on("/a")},
-		{"d", other(), on("/a")},
-		{"d", other(), on("/b")}, // in code that both routes run
+		{"d", other([]int{}), on("/a")},
+		{"d", other([]int{}), on("/b")},                 // in code that both routes run
+		{"e", other(errors.New("x")), on("/a")}, // by the same function: something else
+		{"f", outOf(3), on("/a")},
+		{"f", outOf(7), on("/b")},
 		{"unknown", domain.Fault{}, on("/a")},
 	}
 	for _, r := range reports {
@@ -170,6 +180,83 @@ func TestOneFaultIsOneIssue(t *testing.T) {
 				t.Errorf("the fingerprints of %s and %s: %q, %q", a.issue, b.issue, events[i].Fingerprint, events[j].Fingerprint)
 			}
 		}
+	}
+}
+
+// Panics on several lines of one function are one issue, and none keeps another from being told.
+func TestPanicsOfOneFunctionAreCountedApart(t *testing.T) {
+	s := sentrystandin.New(t)
+	w := newWorld(t, s.DSN())
+	fault := func(here bool) (f domain.Fault) {
+		defer func() { f = domain.Fault{Err: domain.NewPanic(recover())} }()
+		throwHereOr(here)
+		return f
+	}
+	for range 4 {
+		w.Report(fault(true), fields)
+	}
+	w.Report(fault(false), fields)
+	w.end(patience)
+	w.want(t, sentry.HeldBack, 1)
+	w.want(t, sentry.Sent, 4)
+	events := s.Events()
+	if a, b := events[0].Fingerprint, events[len(events)-1].Fingerprint; !slices.Equal(a, b) {
+		t.Errorf("the fingerprints are %q and %q", a, b)
+	}
+}
+
+func throwHereOr(here bool) {
+	if here {
+		panic("x")
+	}
+	panic("y")
+}
+
+// The log says that Sentry takes nothing, once, and that it does again; and at the end, how much was lost.
+func TestTheLogSaysWhenNobodyIsTold(t *testing.T) {
+	s := sentrystandin.New(t)
+	w := newWorld(t, s.DSN())
+	report := func(route string, o sentry.Outcome, n int) {
+		t.Helper()
+		w.Report(domain.Fault{Err: databaseError{}}, map[string]string{"route": route})
+		for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+			w.mu.Lock()
+			got := w.counts[o]
+			w.mu.Unlock()
+			if got == n {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatalf("%d are counted as %s, want %d", got, o, n)
+			}
+		}
+	}
+	s.Answer(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	report("/1", sentry.Failed, 1)
+	report("/2", sentry.Failed, 2)
+	s.Answer(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) })
+	report("/3", sentry.Refused, 1)
+	s.Answer(nil)
+	report("/4", sentry.Sent, 1)
+	report("/5", sentry.Sent, 2)
+	s.Answer(s.Hang)
+	for i := range 3 {
+		w.Report(domain.Fault{Err: databaseError{}}, map[string]string{"route": fmt.Sprint("/late/", i)})
+	}
+	w.end(0)
+	w.end(0)
+	var got []string
+	for line := range strings.Lines(w.log.String()) {
+		got = append(got, strings.TrimSpace(line[strings.Index(line, "level="):]))
+	}
+	want := []string{
+		`level=WARN msg="faults cannot be reported; see SENTRY_DSN" reason="Sentry cannot be reached, or does not answer in time"`,
+		`level=WARN msg="faults cannot be reported; see SENTRY_DSN" reason="Sentry does not take them, or wants a pause"`,
+		`level=INFO msg="faults are reported to Sentry again"`,
+		`level=WARN msg="the last faults could not be reported to Sentry" faults=3`,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the log says\n%s", strings.Join(got, "\n"))
 	}
 }
 

@@ -3,6 +3,8 @@ package service
 import (
 	"context"
 	"log/slog"
+	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,6 +31,7 @@ type faults struct {
 	reporter *sentry.Reporter // nil: nobody is told
 	log      *slog.Logger
 	longest  time.Duration // that Drain waits
+	exit     func(status int)
 }
 
 // newFaults makes the reporter and its metric, and the logger that it hears: what
@@ -42,16 +45,16 @@ func newFaults(ctx context.Context, s *config.Settings, build Build, log *slog.L
 		events.WithLabelValues(string(o))
 	}
 	if !s.SentryEnabled() {
-		return &faults{log: log}, nil // nothing to wait for
+		return &faults{log: log, exit: os.Exit}, nil // nothing to wait for
 	}
 	reporter, err := sentry.New(ctx, sentry.Options{
-		DSN: s.SentryDSN.Reveal(), Release: build.release(), Environment: string(s.Environment), Clock: systemClock{},
+		DSN: s.SentryDSN.Reveal(), Release: build.release(), Environment: string(s.Environment), Clock: systemClock{}, Log: log,
 		Count: func(o sentry.Outcome) { events.WithLabelValues(string(o)).Inc() },
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &faults{reporter, slog.New(faultHandler{Handler: log.Handler(), reporter: reporter}), flushTimeout}, nil
+	return &faults{reporter, slog.New(faultHandler{Handler: log.Handler(), reporter: reporter}), flushTimeout, os.Exit}, nil
 }
 
 // Drain sends what is queued: when nothing else can fail any more, in what is left
@@ -67,14 +70,19 @@ func (f *faults) flush(ctx context.Context, longest time.Duration) {
 	f.reporter.Flush(ctx)
 }
 
+// crashStatus is what Go's own crash exits with.
+const crashStatus = 2
+
 // crashing is deferred where a panic would end the program: it reports the panic,
-// and lets it end the program.
+// and ends the program. Left to itself, or thrown again, Go would write the value to
+// standard error, which may hold anything.
 func (f *faults) crashing(ctx context.Context) {
 	if r := recover(); r != nil { //nolint:revive // it is what callers defer
 		fault := domain.NewPanic(r)
-		f.log.LogAttrs(ctx, slog.LevelError, "panic, the program ends", slog.String("cause", fault.Value()), domain.FaultAttr(fault))
+		f.log.LogAttrs(ctx, slog.LevelError, "panic, the program ends", slog.String("cause", fault.Value()), slog.String("stack", string(debug.Stack())),
+			domain.FaultAttr(fault))
 		f.flush(context.WithoutCancel(ctx), lastWords)
-		panic(r)
+		f.exit(crashStatus)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -108,22 +110,45 @@ func TestOnlyFaultsAreReported(t *testing.T) {
 	}
 }
 
-// A panic in the background ends the program as it did, and Sentry hears of it before.
+// A panic in the background ends the program, and Sentry hears of it before.
 func TestAPanicInTheBackgroundIsReportedAndEndsTheProgram(t *testing.T) {
 	s := sentrystandin.New(t)
-	f, _ := heard(t, s)
-	func() {
-		defer func() {
-			if r := recover(); r != "secret" {
-				t.Errorf("recovered %v", r)
-			}
-		}()
-		defer f.crashing(t.Context())
-		panic("secret")
-	}()
+	f, out := heard(t, s)
+	status := 0
+	f.exit = func(with int) { status = with }
+	group := newGroup(t.Context(), f)
+	group.start(func(context.Context) error { panic("secret") })
+	group.stop()
 	events := s.Events()
 	if len(events) != 1 || events[0].Transaction != "panic, the program ends" || strings.Contains(s.Everything(), "secret") {
 		t.Errorf("the events are %+v", events)
+	}
+	if status != 2 || strings.Contains(out.String(), "secret") || !strings.Contains(out.String(), "TestAPanicInTheBackground") {
+		t.Errorf("the status is %d, and the log %s", status, out)
+	}
+}
+
+// crashes has this very program do what is below.
+const crashes = "TEST_SERVICE_CRASHES"
+
+// What the process itself writes when it ends so has no value in it either.
+func TestACrashDoesNotWriteWhatWasThrown(t *testing.T) {
+	if os.Getenv(crashes) != "" {
+		f, err := newFaults(t.Context(), &config.Settings{}, Build{}, slog.New(slog.NewJSONHandler(os.Stdout, nil)), prometheus.NewRegistry())
+		if err != nil {
+			t.Fatal(err)
+		}
+		group := newGroup(t.Context(), f)
+		group.start(func(context.Context) error { panic("canary-value") })
+		group.stop()
+		t.Fatal("it goes on")
+	}
+	program := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestACrashDoesNotWriteWhatWasThrown$")
+	program.Env = append(os.Environ(), crashes+"=yes")
+	out, err := program.CombinedOutput()
+	var ended *exec.ExitError
+	if !errors.As(err, &ended) || ended.ExitCode() != 2 || !strings.Contains(string(out), "panic, the program ends") || strings.Contains(string(out), "canary-value") {
+		t.Errorf("%v: %s", err, out)
 	}
 }
 

@@ -111,24 +111,36 @@ var (
 	sqlTable = regexp.MustCompile(`(?i)\b(?:from|into|update|table)\s+(?:only\s+)?("?[a-z_]\w*"?(?:\."?[a-z_]\w*"?)?)`)
 )
 
+// sqlQuery is what a statement names by itself, for itself: name [(columns)] AS (query.
+var sqlQuery = regexp.MustCompile(`(?i)("?[a-z_]\w*"?)\s*(?:\([^()]*\)\s*)?\bas\s+(?:(?:not\s+)?materialized\s+)?\(`)
+
+// mostNames bounds how many places of a statement are looked at for its first table.
+const mostNames = 32
+
 // notTables follow FROM or UPDATE without being a table of ours.
 var notTables = map[string]bool{
 	"unnest": true, "set": true, "lateral": true, "select": true, "generate_series": true, "values": true, "skip": true, "nowait": true,
 }
 
-// summarize reads the verb and the first table of a statement, as far as they are
-// there to be seen; the text goes nowhere.
+// summarize reads the verb and the first table of a statement, not one of its own
+// queries that it gives a name, as far as they are there to be seen; the text goes nowhere.
 func summarize(sql string) statement {
 	sql = strings.TrimSpace(sqlComment.ReplaceAllString(sql, ""))
 	s := statement{verb: strings.ToUpper(sqlVerb.FindString(sql))}
 	if s.verb == "" {
 		s.verb = "QUERY"
 	}
-	for _, m := range sqlTable.FindAllStringSubmatch(sql, 4) {
-		if table := strings.ToLower(strings.ReplaceAll(m[1], `"`, "")); !notTables[table] {
+	own := map[string]bool{}
+	for _, m := range sqlQuery.FindAllStringSubmatch(sql, mostNames) {
+		own[plainName(m[1])] = true
+	}
+	for _, m := range sqlTable.FindAllStringSubmatch(sql, mostNames) {
+		if table := plainName(m[1]); !notTables[table] && !own[table] {
 			s.table = table
 			break
 		}
 	}
 	return s
 }
+
+func plainName(name string) string { return strings.ToLower(strings.ReplaceAll(name, `"`, "")) }

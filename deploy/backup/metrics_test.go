@@ -77,9 +77,9 @@ func TestTheMetricsAreWhatStatusFinds(t *testing.T) {
 		"damaged pages, nobody to be asked": {fmt.Sprintf(entry, true, 1000, "full"), "echo 17", nil, map[string]string{
 			`backup_last_success_timestamp_seconds{type="full"}`: "1000", `backup_last_success_timestamp_seconds{type="any"}`: "1000", "backup_damaged": "1",
 		}},
-		"other limits": {"", "echo 0", []string{"PGHOST=/run", "BACKUP_FULL_SECONDS=100", "BACKUP_DIFFERENTIAL_SECONDS=10", "BACKUP_GRACE_SECONDS=1"}, map[string]string{
+		"other limits": {"", "echo 0", []string{"PGHOST=/run", "BACKUP_FULL_SECONDS=3600", "BACKUP_DIFFERENTIAL_SECONDS=10", "BACKUP_GRACE_SECONDS=1"}, map[string]string{
 			`backup_last_success_timestamp_seconds{type="full"}`: "0", `backup_last_success_timestamp_seconds{type="any"}`: "0",
-			"backup_damaged": "0", "backup_wal_waiting_seconds": "0", `backup_max_age_seconds{type="full"}`: "101", `backup_max_age_seconds{type="any"}`: "11",
+			"backup_damaged": "0", "backup_wal_waiting_seconds": "0", `backup_max_age_seconds{type="full"}`: "3601", `backup_max_age_seconds{type="any"}`: "11",
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

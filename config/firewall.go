@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"io/fs"
-	"net"
 	"net/netip"
 	"net/url"
 	"os"
@@ -44,7 +43,7 @@ func FirewallReference() []FirewallVariable {
 		{"WAF_RULES_DIR", "", "absolute path of a folder whose engine.conf, before.conf and after.conf take the place of those of deploy/waf"},
 		{"WAF_MAX_BODY_BYTES", "65536", "1 to 1048576; at least MAX_BODY_BYTES of the API; Clerk's deliveries may have 1 MiB in any case"},
 		{"WAF_TRUSTED_PROXIES", "", "comma-separated CIDRs or addresses of proxies in front, whose X-Forwarded-For and -Proto are believed; at least /8 each"},
-		{"WAF_REQUEST_TIMEOUT", "130s", "1s to 1h for the API to begin its answer; longer than ADMIN_REQUEST_TIMEOUT"},
+		{"WAF_REQUEST_TIMEOUT", "130s", "1s to 1h for the API to begin its answer, which must end within 40s more; longer than ADMIN_REQUEST_TIMEOUT"},
 		{"WAF_DRAIN_DELAY", "5s", "0s to 1h between /health/ready off and the end of accepting"},
 		{"WAF_SHUTDOWN_TIMEOUT", "30s", "1ms to 1h for what is in flight"},
 	}
@@ -84,16 +83,12 @@ func LoadFirewall(opts Options) (*Firewall, error) {
 
 // sameListener tells of two addresses that cannot both be listened on: one port, and one host or all of them.
 func sameListener(a, b string) bool {
-	hostA, portA, errA := net.SplitHostPort(a)
-	hostB, portB, errB := net.SplitHostPort(b)
-	if errA != nil || errB != nil || portA != portB || portA == "0" {
+	hostA, portA, okA := listenAddress(a)
+	hostB, portB, okB := listenAddress(b)
+	if !okA || !okB || portA != portB || portA == "0" {
 		return false
 	}
-	everywhere := func(host string) bool {
-		ip, err := netip.ParseAddr(host)
-		return host == "" || (err == nil && ip.IsUnspecified())
-	}
-	return hostA == hostB || everywhere(hostA) || everywhere(hostB)
+	return hostA == hostB || everyAddress(hostA) || everyAddress(hostB)
 }
 
 type firewallReader struct {
@@ -136,8 +131,7 @@ func (r *firewallReader) mode() bool {
 
 func (r *firewallReader) addr(name string) string {
 	text := strings.TrimSpace(r.env[name])
-	_, port, err := net.SplitHostPort(text)
-	if _, number := strconv.ParseUint(port, 10, 16); err != nil || number != nil {
+	if _, _, ok := listenAddress(text); !ok {
 		r.wrong(name, text)
 		return ""
 	}

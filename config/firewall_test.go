@@ -42,7 +42,9 @@ func TestWrongSettingsOfTheFirewall(t *testing.T) {
 	for _, wrong := range []string{
 		"WAF_UPSTREAM=", "WAF_UPSTREAM=api:8080", "WAF_UPSTREAM=ftp://api", "WAF_UPSTREAM=http://", "WAF_UPSTREAM=http://api/v1", "WAF_UPSTREAM=http://u:p@api",
 		"WAF_UPSTREAM=http://api?x", "WAF_UPSTREAM=http://api?", "WAF_UPSTREAM=http://api#x", "WAF_UPSTREAM=http://api:0", "WAF_UPSTREAM=http://api:99999",
-		"WAF_HTTP_ADDR=8080", "WAF_HTTP_ADDR=:http", "WAF_OPS_ADDR=:8080", "WAF_OPS_ADDR=0.0.0.0:8080", "WAF_OPS_ADDR=127.0.0.1:8080", "WAF_MODE=On", "WAF_PARANOIA_LEVEL=0", "WAF_PARANOIA_LEVEL=5", "WAF_PARANOIA_LEVEL=01",
+		"WAF_UPSTREAM=http://api:80?key=hunter2", "WAF_UPSTREAM=http://api:80/#hunter2", "WAF_UPSTREAM=http://[api?hunter2",
+		"WAF_HTTP_ADDR=8080", "WAF_HTTP_ADDR=:http", "WAF_OPS_ADDR=:8080", "WAF_OPS_ADDR=0.0.0.0:8080", "WAF_OPS_ADDR=127.0.0.1:8080", "WAF_OPS_ADDR=127.0.0.1:08080",
+		"WAF_MODE=On", "WAF_PARANOIA_LEVEL=0", "WAF_PARANOIA_LEVEL=5", "WAF_PARANOIA_LEVEL=01",
 		"WAF_ANOMALY_THRESHOLD=0", "WAF_RULES_DIR=/nowhere/at/all", "WAF_RULES_DIR=.", "WAF_MAX_BODY_BYTES=0", "WAF_MAX_BODY_BYTES=1048577",
 		"WAF_TRUSTED_PROXIES=0.0.0.0/0", "WAF_TRUSTED_PROXIES=0.0.0.0/1,128.0.0.0/1", "WAF_TRUSTED_PROXIES=::/0", "WAF_TRUSTED_PROXIES=proxy", "WAF_TRUSTED_PROXIES=10.0.0.1,", "WAF_REQUEST_TIMEOUT=30", "WAF_REQUEST_TIMEOUT=0s",
 		"WAF_DRAIN_DELAY=-1s", "WAF_SHUTDOWN_TIMEOUT=0s", "WAF_PARANOIA=2",
@@ -52,8 +54,8 @@ func TestWrongSettingsOfTheFirewall(t *testing.T) {
 		var faults Faults
 		if !errors.As(err, &faults) || len(faults) != 1 || faults[0].Variable != name {
 			t.Errorf("%s: %v", wrong, err)
-		} else if strings.Contains(value, "u:p@") && strings.Contains(err.Error(), "u:p") {
-			t.Errorf("%s: the fault tells a password: %v", wrong, err)
+		} else if text := err.Error(); strings.Contains(value, "u:p@") && strings.Contains(text, "u:p") || strings.Contains(text, "hunter2") {
+			t.Errorf("%s: the fault tells a secret: %v", wrong, err)
 		}
 	}
 	// All at once.

@@ -2,11 +2,8 @@ package main
 
 import (
 	"context"
-	"io"
-	"net"
 	"net/http"
-	"net/http/httptest"
-	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,13 +11,21 @@ import (
 	"github.com/profile-api/profile-api/config"
 )
 
-// Large bodies wait for each other, and nobody waits for them.
 // crowd takes every place for large requests, so that the next one waits in vain.
 func (s *stand) crowd() {
 	s.proxy.large.wait = time.Millisecond
 	for range cap(s.proxy.large.places) {
 		s.proxy.large.places <- struct{}{}
 	}
+}
+
+// repeated asks with a header that is there many times.
+func (s *stand) repeated(t *testing.T, name, value string, times int) answer {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/v1/profiles/me", http.NoBody)
+	must(t, err)
+	r.Header[name] = slices.Repeat([]string{value}, times)
+	return ask(t, r)
 }
 
 // What the rules have to read counts, wherever it stands: a query costs as much as a body.
@@ -35,14 +40,17 @@ func TestLargeRequestsTakeNotEveryProcessor(t *testing.T) {
 		"query":  func() answer { return s.do(t, "GET", "/v1/profiles?handles="+long, "") },
 		"path":   func() answer { return s.do(t, "GET", "/v1/profiles/"+long, "") },
 		"cookie": func() answer { return s.do(t, "GET", "/v1/profiles/me", "", "Cookie", "c="+long) },
+		"token":  func() answer { return s.do(t, "GET", "/v1/profiles/me", "", "Authorization", "Bearer "+long+long+long) },
+		"tokens": func() answer { return s.repeated(t, "Authorization", "Bearer "+long[:64], 64) },
+		"host":   func() answer { return s.do(t, "GET", "/v1/profiles/me", "", "Host", long) },
 	} {
 		crowded++
 		if a := ask().problem(t, 503, "unavailable"); a.header.Get("Retry-After") == "" || s.metric(t, "waf_requests_total", "crowded") != crowded {
 			t.Errorf("%s: %v", name, a.header)
 		}
 	}
-	if a := s.do(t, "PATCH", "/v1/profiles/me", `{"bio":"a"}`, "Authorization", "Bearer "+long); a.status != 202 {
-		t.Errorf("a small request with a long token: %d", a.status)
+	if a := s.do(t, "PATCH", "/v1/profiles/me", `{"bio":"a"}`, "Authorization", "Bearer "+long+long); a.status != 202 {
+		t.Errorf("a small request with the longest token: %d", a.status)
 	}
 	<-s.proxy.large.places
 	for range 2 { // the place is given back
@@ -57,6 +65,9 @@ func TestLargeRequestsTakeNotEveryProcessor(t *testing.T) {
 func TestDetectionOnlyStopsNothingThatItCannotJudge(t *testing.T) {
 	t.Parallel()
 	s := newStand(t, func(f *config.Firewall) { f.DetectOnly = true })
+	if s.proxy.large.wait != waitDetecting {
+		t.Errorf("what goes on in any case is held up for %s", s.proxy.large.wait)
+	}
 	s.crowd()
 	if a := s.do(t, "PATCH", "/v1/profiles/me", `{"bio":"`+strings.Repeat("a", largeFrom)+`"}`); a.status != 202 || s.metric(t, "waf_requests_total", "crowded") != 1 {
 		t.Errorf("without a place: %d", a.status)
@@ -92,54 +103,8 @@ func TestAClientThatLeavesIsNotCrowdedOut(t *testing.T) {
 		t.Errorf("answered %d", res.StatusCode)
 		must(t, res.Body.Close())
 	}
-	for s.metric(t, "waf_requests_total", "gone") != 1 && t.Context().Err() == nil {
-		time.Sleep(time.Millisecond)
-	}
+	eventually(t, "counted as gone", func() bool { return s.metric(t, "waf_requests_total", "gone") == 1 })
 	if n := s.metric(t, "waf_requests_total", "crowded"); n != 0 {
 		t.Errorf("crowded: %v", n)
 	}
-}
-
-// An API that stops in the middle of its answer is given up, and its client with it.
-func TestAnAnswerThatStallsIsGivenUp(t *testing.T) {
-	t.Parallel()
-	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Length", "10")
-		_, _ = io.WriteString(w, "half")
-		_ = http.NewResponseController(w).Flush()
-		<-r.Context().Done()
-	}))
-	t.Cleanup(api.Close)
-	upstream, err := url.Parse(api.URL)
-	must(t, err)
-	s := newStand(t, func(f *config.Firewall) { f.Upstream = upstream })
-	s.proxy.longest = 200 * time.Millisecond
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/v1/profiles/me", http.NoBody)
-	must(t, err)
-	res, err := http.DefaultTransport.RoundTrip(r) // ends at all, which without a limit it would not
-	if err == nil {
-		_, err = io.ReadAll(res.Body)
-		_ = res.Body.Close()
-	}
-	if err == nil {
-		t.Error("half an answer counts as whole")
-	}
-}
-
-func TestTheAPIAway(t *testing.T) {
-	t.Parallel()
-	s := newStand(t, func(f *config.Firewall) { f.Upstream = &url.URL{Scheme: "http", Host: "127.0.0.1:1"} })
-	if a := s.do(t, "GET", "/v1/profiles/me", "").problem(t, 503, "unavailable"); a.header.Get("Retry-After") == "" || strings.Contains(a.body, "127.0.0.1") {
-		t.Errorf("%v %s", a.header, a.body)
-	}
-	if s.metric(t, "waf_upstream_failures_total", "") != 1 || !strings.Contains(s.log.String(), "the API does not answer") {
-		t.Error("not counted, or not logged")
-	}
-	hung := newStand(t, func(f *config.Firewall) {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		must(t, err)
-		t.Cleanup(func() { _ = l.Close() })
-		f.Upstream, f.RequestTimeout = &url.URL{Scheme: "http", Host: l.Addr().String()}, 50*time.Millisecond
-	})
-	hung.do(t, "GET", "/v1/profiles/me", "").problem(t, 503, "unavailable")
 }

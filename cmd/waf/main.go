@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -37,7 +38,7 @@ var errUsage = errors.New("usage")
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	err := run(ctx, os.Args[1:])
+	err := run(ctx, os.Stdout, os.Args[1:])
 	stop()
 	switch {
 	case err == nil:
@@ -50,7 +51,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, args []string) error {
+func run(ctx context.Context, out io.Writer, args []string) error {
 	if len(args) != 1 {
 		return errUsage
 	}
@@ -60,16 +61,16 @@ func run(ctx context.Context, args []string) error {
 		if err != nil {
 			return err
 		}
-		log := slog.New(slog.NewJSONHandler(os.Stdout, nil))
+		log := slog.New(slog.NewJSONHandler(out, nil))
 		defer httpserver.IgnoreHangups(ctx, log)()
 		return serve(ctx, s, log)
 	case "healthcheck":
 		return healthcheck(ctx)
 	case "version":
-		_, err := fmt.Printf("waf %s\ncommit %s\n%s\n", version, commit, runtime.Version())
+		_, err := fmt.Fprintf(out, "waf %s\ncommit %s\n%s\n", version, commit, runtime.Version())
 		return err
 	case "help", "-h", "--help":
-		_, err := fmt.Print(usage)
+		_, err := fmt.Fprint(out, usage)
 		return err
 	}
 	return errUsage

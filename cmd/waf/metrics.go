@@ -16,8 +16,8 @@ const (
 	outcomeTooLarge = "too_large"
 	outcomeUnread   = "unread"  // the body never became whole
 	outcomeHealth   = "health"  // a probe, which is not judged
-	outcomeCrowded  = "crowded" // large, and no place came free to judge it: 503
-	outcomeFailed   = "failed"  // could not be judged, so not handed on
+	outcomeCrowded  = "crowded" // large, and no place came free to judge it: 503, or handed on in detection-only mode
+	outcomeFailed   = "failed"  // could not be judged: the same
 	outcomeGone     = "gone"    // the client left before its request was judged
 )
 
@@ -42,7 +42,7 @@ func newMetrics(registry *prometheus.Registry) *metrics {
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1},
 		}),
 		upstreamFailures: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "waf_upstream_failures_total", Help: "Requests that the API did not answer.",
+			Name: "waf_upstream_failures_total", Help: "Requests that the API did not answer, or not to the end.",
 		}),
 	}
 	registry.MustRegister(m.requests, m.stopped, m.seconds, m.upstreamFailures)

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
-	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -39,57 +38,10 @@ type proxy struct {
 	now        func() time.Time
 }
 
-// lane bounds how many large requests are judged at once. The rules cost about as
-// much per byte as the whole of a small request, in a body, a query or a header,
-// so without it a few callers of 64 KiB would take every processor; with it they
-// wait for each other only.
-type lane struct {
-	places chan struct{}
-	wait   time.Duration // longest wait for a place
-}
-
-// largeFrom is the size from which a request needs a place, in bytes.
-const largeFrom = 4 << 10
-
-func newLane() lane {
-	return lane{make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)), 10 * time.Second}
-}
-
-// size is what the rules have to read of a request, in bytes. The token is left
-// out, which each request has and no rule takes apart.
-func size(r *http.Request, body []byte) int {
-	n := len(r.RequestURI) + len(body)
-	for name, values := range r.Header {
-		if name == "Authorization" {
-			continue
-		}
-		for _, v := range values {
-			n += len(name) + len(v)
-		}
-	}
-	return n
-}
-
-// enter takes a place for a large request, and gives what gives it back; false when
-// none came free in time, or the client has gone.
-func (l lane) enter(ctx context.Context, size int) (leave func(), ok bool) {
-	if size < largeFrom {
-		return func() {}, true
-	}
-	ctx, cancel := context.WithTimeout(ctx, l.wait)
-	defer cancel()
-	select {
-	case l.places <- struct{}{}:
-		return func() { <-l.places }, true
-	case <-ctx.Done():
-		return nil, false
-	}
-}
-
 func newProxy(s *config.Firewall, engine *firewall.Engine, m *metrics, log *slog.Logger) *proxy {
 	p := &proxy{
 		engine: engine, metrics: m, log: log, templates: rest.NewTemplates(), proxies: s.TrustedProxies,
-		mode: "on", detectOnly: s.DetectOnly, maxBody: s.MaxBodyBytes, large: newLane(), longest: longest(s), now: time.Now,
+		mode: "on", detectOnly: s.DetectOnly, maxBody: s.MaxBodyBytes, large: newLane(s.DetectOnly), longest: longest(s), now: time.Now,
 	}
 	if s.DetectOnly {
 		p.mode = "detection-only"
@@ -106,8 +58,9 @@ func newProxy(s *config.Firewall, engine *firewall.Engine, m *metrics, log *slog
 			DisableCompression: true, // what the client asks for is the API's matter
 			// No Proxy: an environment's http_proxy would be handed every token.
 		},
-		ErrorHandler: p.upstreamAway,
-		ErrorLog:     httpserver.NoLog(),
+		ModifyResponse: p.watch,
+		ErrorHandler:   p.upstreamAway,
+		ErrorLog:       httpserver.NoLog(),
 	}
 	return p
 }
@@ -266,21 +219,6 @@ func (p *proxy) scheme(r *http.Request) string {
 		return "https"
 	}
 	return "http"
-}
-
-// upstreamAway answers when the API does not.
-func (p *proxy) upstreamAway(w http.ResponseWriter, r *http.Request, err error) {
-	var over *http.MaxBytesError
-	switch {
-	case errors.As(err, &over):
-		p.answer(w, r, p.tooLarge())
-		return
-	case errors.Is(r.Context().Err(), context.Canceled): // the client has gone
-		panic(http.ErrAbortHandler)
-	}
-	p.metrics.upstreamFailures.Inc()
-	p.log.LogAttrs(r.Context(), slog.LevelError, "the API does not answer", slog.String("request_id", requestID(r)), slog.String("route", p.templates.Of(r)))
-	p.answer(w, r, domain.UnavailableError(err, 0))
 }
 
 func (p *proxy) answer(w http.ResponseWriter, r *http.Request, e *domain.Error) {

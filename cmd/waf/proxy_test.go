@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -36,6 +37,7 @@ type got struct {
 type stand struct {
 	url      string
 	addr     string
+	front    *httptest.Server
 	proxy    *proxy
 	log      *testlog.Buffer
 	registry *prometheus.Registry
@@ -85,14 +87,14 @@ func newStand(t *testing.T, change ...func(*config.Firewall)) *stand {
 		engine, err = firewall.New(firewall.Options{DetectOnly: true, ParanoiaLevel: 1, AnomalyThreshold: 5, MaxBodyBytes: 65536})
 	}
 	must(t, err)
-	s.proxy = newProxy(settings, engine, newMetrics(s.registry), slog.New(slog.NewJSONHandler(s.log, nil)))
-	front := httptest.NewUnstartedServer(s.proxy)
-	front.Listener = rest.ProblemListener(front.Listener)
-	front.Config.MaxHeaderBytes = maxHeaderBytes
-	front.Config.DisableGeneralOptionsHandler = true
-	front.Start()
-	t.Cleanup(front.Close)
-	s.url, s.addr = front.URL, front.Listener.Addr().String()
+	logger := slog.New(slog.NewJSONHandler(s.log, nil))
+	s.proxy = newProxy(settings, engine, newMetrics(s.registry), logger)
+	s.front = httptest.NewUnstartedServer(nil)
+	s.front.Config = newServer(s.proxy, logger, bodyTimeout, s.proxy.longest)
+	s.front.Listener = rest.ProblemListener(s.front.Listener)
+	s.front.Start()
+	t.Cleanup(s.front.Close)
+	s.url, s.addr = s.front.URL, s.front.Listener.Addr().String()
 	return s
 }
 
@@ -100,6 +102,16 @@ func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// eventually waits until it is so, for as long as a busy machine may need.
+func eventually(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !so(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within a minute: %s", what)
+		}
 	}
 }
 
@@ -119,12 +131,34 @@ func (s *stand) do(t *testing.T, method, path, body string, headers ...string) a
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
+	if host := r.Header.Get("Host"); host != "" {
+		r.Host = host
+	}
+	return ask(t, r)
+}
+
+func ask(t *testing.T, r *http.Request) answer {
+	t.Helper()
 	res, err := http.DefaultTransport.RoundTrip(r)
 	must(t, err)
 	defer func() { _ = res.Body.Close() }()
 	text, err := io.ReadAll(res.Body)
 	must(t, err)
 	return answer{res.StatusCode, res.Header, string(text)}
+}
+
+// read asks for something and reads the answer to its end.
+func (s *stand) read(ctx context.Context, t *testing.T) (string, error) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/v1/profiles/me", http.NoBody)
+	must(t, err)
+	res, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(res.Body)
+	return string(text), err
 }
 
 // problem fails unless it is a whole problem document of the API's shape.
@@ -300,12 +334,7 @@ func TestBodiesHaveALimit(t *testing.T) {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+path, io.LimitReader(neverEnding('a'), int64(n)))
 		must(t, err)
 		r.Header.Set("Content-Type", "application/json")
-		res, err := http.DefaultTransport.RoundTrip(r)
-		must(t, err)
-		defer func() { _ = res.Body.Close() }()
-		text, err := io.ReadAll(res.Body)
-		must(t, err)
-		return answer{res.StatusCode, res.Header, string(text)}
+		return ask(t, r)
 	}
 	chunked("/v1/admin/profiles/x/suspend", 65537).problem(t, 413, "payload-too-large")
 	// Clerk's deliveries.

@@ -20,13 +20,8 @@ import (
 	"github.com/profile-api/profile-api/delivery/rest"
 )
 
-const (
-	headerTimeout  = 5 * time.Second  // a client gets this long for its headers
-	bodyTimeout    = 30 * time.Second // and this long until its body is whole
-	idleTimeout    = 75 * time.Second // longer than the usual load balancer's 60 s, so that it closes first
-	answerGrace    = 10 * time.Second // beyond the API's own time, to write the answer
-	maxHeaderBytes = 32 << 10         // as the API
-)
+// bodyTimeout is what a client gets, after its headers, until its body is whole.
+const bodyTimeout = 30 * time.Second
 
 // serve answers on both addresses until ctx ends. Then: /health/ready off, wait
 // for the load balancers to notice, stop accepting, finish what is in flight.
@@ -46,15 +41,8 @@ func serve(ctx context.Context, s *config.Firewall, logger *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	front := &http.Server{
-		Handler: p, ReadHeaderTimeout: headerTimeout, ReadTimeout: headerTimeout + bodyTimeout,
-		WriteTimeout: longest(s), IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
-		ErrorLog: httpserver.NewLog(logger), DisableGeneralOptionsHandler: true, // OPTIONS * is judged too
-	}
-	ops := &http.Server{
-		Handler: opsHandler(registry), ReadHeaderTimeout: headerTimeout, ReadTimeout: headerTimeout,
-		WriteTimeout: bodyTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: httpserver.NewLog(logger),
-	}
+	front := newServer(p, logger, bodyTimeout, p.longest)
+	ops := newServer(opsHandler(registry), logger, 0, bodyTimeout)
 	failed := make(chan error, 2)
 	for i, srv := range []*http.Server{front, ops} {
 		listener := listeners[i]
@@ -87,8 +75,20 @@ func serve(ctx context.Context, s *config.Firewall, logger *slog.Logger) error {
 	return err
 }
 
+// newServer sets every limit: net/http's own are none. The body must be whole, and
+// the answer written, that long after the headers.
+func newServer(handler http.Handler, logger *slog.Logger, body, answer time.Duration) *http.Server {
+	return &http.Server{
+		Handler: handler, ReadHeaderTimeout: httpserver.HeaderTimeout, ReadTimeout: httpserver.HeaderTimeout + body,
+		WriteTimeout: answer, IdleTimeout: httpserver.IdleTimeout, MaxHeaderBytes: httpserver.MaxHeaderBytes,
+		ErrorLog: httpserver.NewLog(logger), DisableGeneralOptionsHandler: true, // OPTIONS * is judged too
+	}
+}
+
 // longest is the time from a request's headers to the end of its answer.
-func longest(s *config.Firewall) time.Duration { return bodyTimeout + s.RequestTimeout + answerGrace }
+func longest(s *config.Firewall) time.Duration {
+	return bodyTimeout + s.RequestTimeout + httpserver.AnswerGrace
+}
 
 // folder is nil for no path: the built-in rules alone.
 func folder(path string) fs.FS {

@@ -10,7 +10,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -33,19 +35,7 @@ func TestServeStartsAndStops(t *testing.T) {
 			RequestTimeout: time.Minute, ShutdownTimeout: time.Minute,
 		}, slog.New(slog.NewJSONHandler(log, nil)))
 	}()
-	var line struct {
-		HTTP string `json:"http_addr"`
-		Ops  string `json:"ops_addr"`
-	}
-	for line.HTTP == "" {
-		select {
-		case err := <-done:
-			t.Fatal(err)
-		case <-time.After(10 * time.Millisecond):
-			first, _, _ := bytes.Cut([]byte(log.String()), []byte("\n"))
-			_ = json.Unmarshal(first, &line) // not yet, perhaps
-		}
-	}
+	line := serving(t, log, done)
 	ask := func(url string) (int, string) {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
 		must(t, err)
@@ -80,6 +70,66 @@ func TestServeStartsAndStops(t *testing.T) {
 	}
 }
 
+// addresses are where a firewall says that it serves.
+type addresses struct {
+	HTTP string `json:"http_addr"`
+	Ops  string `json:"ops_addr"`
+}
+
+// serving waits for the first line of the log; done gives the error of one that ended before.
+func serving(t *testing.T, log *testlog.Buffer, done <-chan error) (at addresses) {
+	t.Helper()
+	eventually(t, "it serves", func() bool {
+		select {
+		case err := <-done:
+			t.Fatal(err)
+		default:
+		}
+		first, _, _ := bytes.Cut([]byte(log.String()), []byte("\n"))
+		return json.Unmarshal(first, &at) == nil && at.HTTP != ""
+	})
+	return at
+}
+
+// The program as a whole, in this process: without what catches it, SIGHUP would end the tests.
+func TestSIGHUPEndsNothing(t *testing.T) {
+	for name, value := range map[string]string{
+		"WAF_UPSTREAM": "http://127.0.0.1:1", "WAF_HTTP_ADDR": "127.0.0.1:0", "WAF_OPS_ADDR": "127.0.0.1:0", "WAF_DRAIN_DELAY": "0s",
+	} {
+		t.Setenv(name, value)
+	}
+	log := &testlog.Buffer{}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- run(ctx, log, []string{"serve"}) }()
+	at := serving(t, log, done)
+	must(t, syscall.Kill(os.Getpid(), syscall.SIGHUP))
+	eventually(t, "the log says what SIGHUP does not do", func() bool { return strings.Contains(log.String(), "SIGHUP does not reload the settings") })
+	t.Setenv("WAF_OPS_ADDR", at.Ops)
+	must(t, run(t.Context(), io.Discard, []string{"healthcheck"}))
+	cancel()
+	must(t, <-done)
+	if err := run(t.Context(), io.Discard, []string{"healthcheck"}); err == nil {
+		t.Error("what has ended is healthy")
+	}
+}
+
+// A panic of the proxy's own, and nothing of whom it met, is in the log.
+func TestAPanicIsToldOf(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	s.proxy.forward = nil
+	if _, err := s.read(t.Context(), t); err == nil {
+		t.Error("answered")
+	}
+	eventually(t, "it is in the log", func() bool {
+		return strings.Contains(s.log.String(), `"level":"ERROR","msg":"panic outside of the chain"`)
+	})
+	if strings.Contains(s.log.String(), "127.0.0.1") || strings.Contains(s.log.String(), "goroutine") {
+		t.Errorf("the log: %s", s.log)
+	}
+}
+
 func TestServeRefusesRulesThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	s := &config.Firewall{RulesDir: t.TempDir(), ParanoiaLevel: 1, AnomalyThreshold: 5, MaxBodyBytes: 1, HTTPAddr: "127.0.0.1:0", OpsAddr: "127.0.0.1:0"}
@@ -87,7 +137,7 @@ func TestServeRefusesRulesThatCannotBeRead(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	for _, args := range [][]string{nil, {"x"}, {"serve", "now"}} {
-		if err := run(t.Context(), args); err == nil || err.Error() != errUsage.Error() {
+		if err := run(t.Context(), io.Discard, args); err == nil || err.Error() != errUsage.Error() {
 			t.Errorf("%s: %v", fmt.Sprint(args), err)
 		}
 	}

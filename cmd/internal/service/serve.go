@@ -17,13 +17,6 @@ import (
 	"github.com/profile-api/profile-api/usecase"
 )
 
-const (
-	headerTimeout  = 5 * time.Second  // a client gets this long for its headers
-	idleTimeout    = 75 * time.Second // longer than the usual load balancer's 60 s, so that it closes first
-	answerGrace    = 10 * time.Second // beyond the longest deadline, to write the 504
-	maxHeaderBytes = 32 << 10         // a token may have 8 KiB; the rest is headroom for proxies
-)
-
 // drainer is what else works and must come to an end, before ctx does.
 type drainer interface{ Drain(ctx context.Context) }
 
@@ -91,14 +84,14 @@ func serveOn(
 // newServer sets every timeout: net/http's own are all unlimited. The
 // request's own deadline, in the chain, is shorter than these.
 func newServer(s *config.Settings, log *slog.Logger, handler http.Handler) *http.Server {
-	longest := max(s.RequestTimeout, s.AdminRequestTimeout) + answerGrace
+	longest := max(s.RequestTimeout, s.AdminRequestTimeout) + httpserver.AnswerGrace
 	return &http.Server{
 		Handler:                      handler,
-		ReadHeaderTimeout:            headerTimeout,
+		ReadHeaderTimeout:            httpserver.HeaderTimeout,
 		ReadTimeout:                  longest,
 		WriteTimeout:                 longest,
-		IdleTimeout:                  idleTimeout,
-		MaxHeaderBytes:               maxHeaderBytes,
+		IdleTimeout:                  httpserver.IdleTimeout,
+		MaxHeaderBytes:               httpserver.MaxHeaderBytes,
 		ErrorLog:                     httpserver.NewLog(log),
 		DisableGeneralOptionsHandler: true, // OPTIONS * goes through the chain too
 	}

@@ -19,6 +19,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/profile-api/profile-api/cmd/internal/httpserver"
 	"github.com/profile-api/profile-api/config"
 )
 
@@ -89,7 +90,7 @@ func collectorClient() *http.Client {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
 			Proxy: http.ProxyFromEnvironment, DialContext: (&net.Dialer{Timeout: exportTimeout}).DialContext, ForceAttemptHTTP2: true,
-			TLSHandshakeTimeout: exportTimeout, IdleConnTimeout: idleTimeout, MaxIdleConns: 2, MaxResponseHeaderBytes: maxHeaderBytes,
+			TLSHandshakeTimeout: exportTimeout, IdleConnTimeout: httpserver.IdleTimeout, MaxIdleConns: 2, MaxResponseHeaderBytes: httpserver.MaxHeaderBytes,
 		},
 	}
 }

@@ -59,7 +59,7 @@ func (l *loop) claim(ctx context.Context) {
 	}
 	var claimed []domain.PendingEvent
 	err := domain.Guard(func() (err error) { // else a panic would end the program, unreported
-		claimed, err = l.sink.Dispatch.Claim(l.ctx, fresh, retry) //nolint:contextcheck // the claiming's own life: Drain ends it first
+		claimed, err = l.sink.Dispatch.Claim(l.ctx, fresh, retry) // the claiming's own life: Drain ends it first
 		return err
 	})
 	if err != nil && l.ctx.Err() == nil {

@@ -160,15 +160,18 @@ func (r *Reporter) send(ctx context.Context) {
 // tell logs a change once, not each event. The texts of Sentry and of the network
 // stay out: they may quote the DSN.
 func (r *Reporter) tell(ctx context.Context, before, now Outcome) {
-	switch {
-	case before == now:
-	case now == Sent:
+	reason := "Sentry cannot be reached, or does not answer in time"
+	switch now {
+	case before:
+		return
+	case Sent:
 		r.opts.Log.LogAttrs(ctx, slog.LevelInfo, "faults are reported to Sentry again")
-	case now == Refused:
-		r.opts.Log.LogAttrs(ctx, slog.LevelWarn, "faults cannot be reported; see SENTRY_DSN", slog.String("reason", "Sentry does not take them, or wants a pause"))
-	default:
-		r.opts.Log.LogAttrs(ctx, slog.LevelWarn, "faults cannot be reported; see SENTRY_DSN", slog.String("reason", "Sentry cannot be reached, or does not answer in time"))
+		return
+	case Refused:
+		reason = "Sentry does not take them, or wants a pause"
+	case Failed, HeldBack, Dropped: // the first alone comes here
 	}
+	r.opts.Log.LogAttrs(ctx, slog.LevelWarn, "faults cannot be reported; see SENTRY_DSN", slog.String("reason", reason))
 }
 
 // answers notes how Sentry answered. It is used by the sending goroutine alone.

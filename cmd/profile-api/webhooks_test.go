@@ -111,7 +111,14 @@ func TestRepeatsOnTwoReplicas(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 100 {
 		wg.Go(func() {
-			if r := []*program{a, b}[i%2].deliver(t, "msg_1", body); r.status != 202 {
+			p := []*program{a, b}[i%2]
+			r := p.deliver(t, "msg_1", body)
+			// Whoever finds no connection free within a second, on a busy machine, is told to come again, and comes, as Svix does.
+			for tries := 0; r.status == http.StatusServiceUnavailable && tries < 20; tries++ {
+				time.Sleep(200 * time.Millisecond)
+				r = p.deliver(t, "msg_1", body)
+			}
+			if r.status != http.StatusAccepted {
 				t.Errorf("%d %s", r.status, r.body)
 			}
 		})

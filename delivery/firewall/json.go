@@ -38,7 +38,9 @@ func addJSON(tx types.Transaction, body []byte) {
 		tx.AddPostRequestArgument(rawArgument, string(body))
 	}
 	for _, a := range w.list {
-		tx.AddPostRequestArgument(a[0], a[1])
+		// A name of its own for each: Coraza keeps what it has transformed by the address of the name and the place in
+		// the list, and that list's order changes, so that with one name for all a rule would judge another one's value.
+		tx.AddPostRequestArgument(strings.Clone(a[0]), a[1])
 	}
 }
 

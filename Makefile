@@ -74,12 +74,12 @@ build-waf: need-go ## Build bin/waf, the firewall that may stand in front of the
 	CGO_ENABLED=0 $(GOBUILD) -ldflags '$(LDFLAGS)' -o bin/waf ./cmd/waf
 
 .PHONY: env
-env: ## Write .env and secrets/ for docker compose, with random keys (FORCE=1 to write again)
+env: ## Write .env and secrets/ for docker compose, with random keys (FORCE=1 to write .env again)
 	@FORCE='$(FORCE)' deploy/compose/make-env
 
 .PHONY: compose-up
-compose-up: ## Start the containers and wait until they are healthy (make env first)
-	VERSION='$(VERSION)' COMMIT='$(COMMIT)' docker compose up --build --detach --wait
+compose-up: ## Build and start the containers, note the version in .env, wait until they are healthy (make env first)
+	@VERSION='$(VERSION)' COMMIT='$(COMMIT)' deploy/compose/up
 
 .PHONY: compose-down
 compose-down: ## Stop the containers; the data stays

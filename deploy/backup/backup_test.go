@@ -66,16 +66,37 @@ func TestTheRepositoryIsEncryptedAndBounded(t *testing.T) {
 	}
 }
 
-// In the cluster other places are allowed, and nothing else.
+// repositoryFolder is where pgBackRest keeps the repository that no setting puts elsewhere.
+const repositoryFolder = "/var/lib/pgbackrest"
+
+// The README's lines for an object store are added to settings that are there: pgBackRest refuses one that is set twice.
+func TestTheObjectStoresLinesCanBeAdded(t *testing.T) {
+	_, after, found := strings.Cut(read(t, "README.md"), "an object store, add")
+	_, after, opened := strings.Cut(after, "```\n")
+	block, _, closed := strings.Cut(after, "```\n")
+	if !found || !opened || !closed || !strings.Contains(block, "repo1-type=s3\n") {
+		t.Fatalf("the README has no lines for an object store: %s", block)
+	}
+	for line := range strings.Lines("repo1-cipher-pass=\n" + block) {
+		name, _, _ := strings.Cut(line, "=")
+		for _, file := range []string{"pgbackrest.conf", "kubernetes/pgbackrest.conf"} {
+			if value, twice := settings(t, file)["global/"+name]; twice {
+				t.Errorf("%s has %s=%s already", file, name, value)
+			}
+		}
+	}
+}
+
+// In the cluster the database is elsewhere, and nothing else differs.
 func TestKubernetesHasTheSameSettings(t *testing.T) {
 	here, there := settings(t, "pgbackrest.conf"), settings(t, "kubernetes/pgbackrest.conf")
 	for name, value := range here {
-		if there[name] != value && name != "global/repo1-path" {
+		if there[name] != value {
 			t.Errorf("%s is %q here and %q there", name, value, there[name])
 		}
 	}
 	for name := range there {
-		if _, same := here[name]; !same && name != "global/repo1-type" && !strings.HasPrefix(name, "profile-api/pg1-host") {
+		if _, same := here[name]; !same && !strings.HasPrefix(name, "profile-api/pg1-host") {
 			t.Errorf("only there: %s", name)
 		}
 	}
@@ -117,6 +138,9 @@ func TestTheComposeOverrideFits(t *testing.T) {
 	if database.Image != backup.Image || database.Build == nil {
 		t.Error("the backups are taken by another image than the database's")
 	}
+	if major, _, _ := strings.Cut(strings.SplitAfter(base, "image: postgres:")[1], "-"); database.Image != "profile-api-postgres:"+major {
+		t.Errorf("the image is %s: when that names the program's version, each release restarts the database", database.Image)
+	}
 	if len(database.Command)+len(database.Entrypoint) > 0 {
 		t.Error("the override must leave the command to docker-compose.yml; the image's entry point adds to it")
 	}
@@ -126,7 +150,7 @@ func TestTheComposeOverrideFits(t *testing.T) {
 		}
 	}
 	for _, service := range []string{"postgres", "backup"} {
-		if !slices.Contains(over.Services[service].Volumes, "backup-repository:"+settings(t, "pgbackrest.conf")["global/repo1-path"]) || len(over.Services[service].Secrets) != 1 {
+		if !slices.Contains(over.Services[service].Volumes, "backup-repository:"+repositoryFolder) || len(over.Services[service].Secrets) != 1 {
 			t.Errorf("%s lacks the repository or its passphrase", service)
 		}
 	}

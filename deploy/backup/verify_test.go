@@ -146,7 +146,7 @@ func TestAnUnwritableFileIsAFault(t *testing.T) {
 // In compose the file lies beside the repository that it is about, where the container may write.
 func TestComposeKeepsWhatVerifyFinds(t *testing.T) {
 	backup := compose(t, "compose.yml").Services["backup"]
-	if file, at := backup.Environment["BACKUP_VERIFY_FILE"], settings(t, "pgbackrest.conf")["global/repo1-path"]; filepath.Dir(file) != at {
+	if file, at := backup.Environment["BACKUP_VERIFY_FILE"], repositoryFolder; filepath.Dir(file) != at {
 		t.Errorf("the file is %q, the repository in %s", file, at)
 	}
 }

@@ -130,7 +130,7 @@ func (c *cluster) writeConf(source, name, repository, data string, port int) err
 	if err != nil {
 		return err
 	}
-	lines := strings.Split(string(text), "\n")
+	lines := strings.Split(strings.Replace(string(text), "\n[global]\n", "\n[global]\nrepo1-path="+repository+"\n", 1), "\n")
 	for key, value := range map[string]string{
 		"repo1-path": repository, "pg1-path": data, "pg1-socket-path": filepath.Join(filepath.Dir(data), "run"),
 		"pg1-port": strconv.Itoa(port), "lock-path": filepath.Join(c.root, "lock"),

@@ -156,7 +156,7 @@ func TestLinksResolve(t *testing.T) {
 
 // foreign are names in capitals that are no settings of the program's.
 var foreign = []string{
-	"REDISCLI_AUTH", "GOMEMLIMIT", "NAME_FILE", "PGDATA", "ADMIN_SOCKET", "OPS_PORT", // environments of other programs
+	"REDISCLI_AUTH", "GOMEMLIMIT", "NAME_FILE", "PGDATA", "ADMIN_SOCKET", "OPS_PORT", "COMPOSE_FILE", // environments of other programs
 }
 
 var setting = regexp.MustCompile(`\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b(\*?)`)
@@ -250,63 +250,4 @@ func sources(t *testing.T) string {
 		}
 	}
 	return all.String()
-}
-
-// Commands that look right and do nothing, or the wrong thing, by what they lack.
-var traps = []struct {
-	found, unless *regexp.Regexp
-	why           string
-}{
-	{regexp.MustCompile(`kubectl (?:-n \S+ )?rollout `), nil, "the workload is an Argo Rollout: kubectl argo rollouts"},
-	{regexp.MustCompile(`kubectl .*`), regexp.MustCompile(`kubectl (?:argo rollouts )?(?:-n \S+|--all-namespaces|apply -k|(?:get|describe) node)`), "no namespace is named"},
-	{regexp.MustCompile(`docker compose up .*--wait .*api$`), regexp.MustCompile(`--force-recreate`), "without --force-recreate a changed file in secrets/ has no effect"},
-	{regexp.MustCompile(`deploy/kubernetes/release\b.*`), regexp.MustCompile(`release (?:staging|production) VERSION`), "the release needs the overlay and the version"},
-}
-
-func trapped(line string) (why string) {
-	for _, trap := range traps {
-		if at := trap.found.FindString(line); at != "" && (trap.unless == nil || !trap.unless.MatchString(line)) {
-			return trap.why
-		}
-	}
-	return ""
-}
-
-func TestNoCommandIsATrap(t *testing.T) {
-	for line, trap := range map[string]bool{
-		"kubectl rollout restart deployment/x":                          true,
-		"kubectl -n profile-api rollout status x":                       true,
-		"kubectl get pods":                                              true,
-		"kubectl argo rollouts status profile-api":                      true,
-		"docker compose up --detach --wait api":                         true,
-		"deploy/kubernetes/release":                                     true,
-		"kubectl argo rollouts -n profile-api restart profile-api":      false,
-		"docker compose up --detach --wait --force-recreate api":        false,
-		"deploy/kubernetes/release production VERSION":                  false,
-		"kubectl -n profile-api exec POD -- /profile-api doctor --json": false,
-	} {
-		if got := trapped(line) != ""; got != trap {
-			t.Errorf("%s: %q", line, trapped(line))
-		}
-	}
-	looked := 0
-	for _, p := range pages(t) {
-		for _, b := range p.Of("sh") {
-			for line := range strings.Lines(b.Text) {
-				looked++
-				if why := trapped(strings.TrimSpace(line)); why != "" {
-					t.Errorf("%s.md: %s: %s", p.Name, strings.TrimSpace(line), why)
-				}
-			}
-		}
-		for _, span := range p.Spans {
-			looked++
-			if why := trapped(span); why != "" {
-				t.Errorf("%s.md: %s: %s", p.Name, span, why)
-			}
-		}
-	}
-	if looked < 300 {
-		t.Errorf("only %d commands and words were looked at", looked)
-	}
 }

@@ -50,3 +50,10 @@ type WebhookDeliveryJob struct {
 
 // Kind is the stable name under which the job is stored.
 func (WebhookDeliveryJob) Kind() string { return "webhook_delivery" }
+
+// JobKinds are the kinds of all jobs of this release.
+func JobKinds() []string {
+	return []string{
+		ClerkDeletionJob{}.Kind(), PurgeJob{}.Kind(), ProfileRefreshJob{}.Kind(), ReconcileJob{}.Kind(), WebhookDeliveryJob{}.Kind(),
+	}
+}

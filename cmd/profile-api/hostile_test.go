@@ -235,7 +235,7 @@ var fixed = map[string]*regexp.Regexp{
 	"outcome": regexp.MustCompile(`^(ok|malformed|algorithm|type|category|unknown_key|signature|expired|not_yet_valid|issuer|authorized_party|audience|claims|pending|unavailable|` +
 		`allowed|refused|bypassed|allowed_local|refused_local|completed|retried|snoozed|discarded|cancelled|` +
 		`created|updated|unchanged|stale|skipped|unreadable|failed|erased|received|known|rejected|applied|ignored|dead|delivered|sent|held_back|dropped)$`),
-	"kind":       regexp.MustCompile(`^(clerk_deletion|purge|reconcile|webhook_delivery|profile_refresh)$`),
+	"kind":       regexp.MustCompile(`^(clerk_deletion|purge|reconcile|webhook_delivery|profile_refresh|other)$`),
 	"type":       regexp.MustCompile(`^(user\.(created|updated|deleted)|other)$`),
 	"sink":       regexp.MustCompile(`^(stream|http_([1-9]|10))$`),
 	"dependency": regexp.MustCompile(`^(database|cache|clerk)$`),

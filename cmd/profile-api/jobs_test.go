@@ -203,3 +203,30 @@ func TestUnfinishedJobsAreAbsentWithoutADatabase(t *testing.T) {
 	}
 	p.stop(t)
 }
+
+// River discards by itself what no worker of this release can run, as after a rollback: no worker counts it, and the alert's metric does.
+func TestWhatRiverGivesUpIsSeen(t *testing.T) {
+	parallel(t)
+	s := newStack(t)
+	conn := connect(t, s.database)
+	p := s.replica(t)
+	givenUp := func(kind string) float64 { return p.metrics(t).value(`jobs_given_up{kind="` + kind + `"}`) }
+	for _, kind := range append(domain.JobKinds(), "other") {
+		if !strings.Contains(string(p.rawMetrics(t)), `jobs_given_up{kind="`+kind+`"} 0`) {
+			t.Errorf("there is no zero for %s", kind)
+		}
+	}
+	_, err := conn.Exec(t.Context(), `INSERT INTO river_job (kind, state, max_attempts, scheduled_at, args) VALUES
+		('of_a_later_release', 'available', 1, now(), '{}'), ('of_another_later_release', 'available', 1, now(), '{}'), ('profile_refresh', 'available', 1, now(), '"no object"')`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "River gave them up", func() bool { return givenUp("other") == 2 && givenUp("profile_refresh") == 1 })
+	if n := p.metrics(t).sum("jobs_finished_total", `outcome="discarded"`); n != 0 {
+		t.Errorf("%v were counted by workers, and were to be given up by River", n)
+	}
+	if _, err := conn.Exec(t.Context(), "DELETE FROM river_job WHERE state = 'discarded'"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "their work is done", func() bool { return givenUp("other") == 0 && givenUp("profile_refresh") == 0 })
+}

@@ -47,8 +47,7 @@ type Jobs struct {
 // New makes a worker for each kind of job and registers their metrics.
 func New(d Deps) Jobs {
 	common := &shared{clock: d.Clock, log: d.Log, policy: retryPolicy{d.Backoff.withDefaults(), d.Clock}}
-	common.metrics = newMetrics(d.Registry, domain.ClerkDeletionJob{}.Kind(), domain.PurgeJob{}.Kind(), domain.WebhookDeliveryJob{}.Kind(),
-		domain.ReconcileJob{}.Kind(), domain.ProfileRefreshJob{}.Kind())
+	common.metrics = newMetrics(d.Registry, domain.JobKinds()...)
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &worker[domain.ClerkDeletionJob]{shared: common, run: func(ctx context.Context, job domain.ClerkDeletionJob) error {
 		return d.ClerkDeletion.Run(ctx, job.ID)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/profile-api/profile-api/domain"
 	"github.com/profile-api/profile-api/repository/postgres"
 	"github.com/profile-api/profile-api/usecase"
 )
@@ -51,14 +52,25 @@ func (c poolCollector) Collect(ch chan<- prometheus.Metric) {
 	counter(poolOpened, float64(s.Opened))
 }
 
-var jobsUnfinished = prometheus.NewDesc("jobs_unfinished", "Background jobs that are still to be done, by state.", []string{"state"}, nil)
+var (
+	jobsUnfinished = prometheus.NewDesc("jobs_unfinished", "Background jobs that are still to be done, by state.", []string{"state"}, nil)
+	jobsGivenUp    = prometheus.NewDesc("jobs_given_up", "Background jobs that were given up and whose work nothing has done since, by kind.", []string{"kind"}, nil)
+)
+
+// foreignKind stands for all kinds that this release does not know, as after a rollback.
+const foreignKind = "other"
 
 // jobsCollector asks the database when it is scraped. While that is away, or its
-// schema is older, the metric is absent: zero would be a lie.
+// schema is older, the metrics are absent: zero would be a lie. What was given up is
+// read there too, and not only counted by the workers: River discards a job by
+// itself when the process was killed in its last attempt, or when no worker takes it.
 type jobsCollector struct{ db *postgres.DB }
 
-// Describe lists the metric.
-func (c jobsCollector) Describe(ch chan<- *prometheus.Desc) { ch <- jobsUnfinished }
+// Describe lists the metrics.
+func (c jobsCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- jobsUnfinished
+	ch <- jobsGivenUp
+}
 
 // Collect counts the jobs.
 func (c jobsCollector) Collect(ch chan<- prometheus.Metric) {
@@ -70,6 +82,23 @@ func (c jobsCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for state, n := range counts {
 		ch <- prometheus.MustNewConstMetric(jobsUnfinished, prometheus.GaugeValue, float64(n), state)
+	}
+	discarded, err := c.db.DiscardedJobs(ctx)
+	if err != nil {
+		return
+	}
+	kinds := map[string]int64{foreignKind: 0}
+	for _, kind := range domain.JobKinds() { // an alert needs the zero
+		kinds[kind] = 0
+	}
+	for kind, n := range discarded {
+		if _, known := kinds[kind]; !known {
+			kind = foreignKind
+		}
+		kinds[kind] += n
+	}
+	for kind, n := range kinds {
+		ch <- prometheus.MustNewConstMetric(jobsGivenUp, prometheus.GaugeValue, float64(n), kind)
 	}
 }
 

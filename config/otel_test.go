@@ -14,7 +14,8 @@ func TestOpenTelemetryRules(t *testing.T) {
 		"http://collector:65536", "http://u:p@collector", "http://collector?api-key=x", "http://collector#x", "http://%zz", "http://collector/%zz",
 	}
 	headers := []string{"api-key=1234", "a=b, c = d%20e", "Authorization=Basic%20dTpw%3D%3D", "x="}
-	noHeaders := []string{"hunter2hunter2", "=hunter2hunter2", "a b=hunter2hunter2", "a=hunter2%zz", "a=hunter2%0d%0ab", "a=hunter2hunter2,", "a:hunter2=x", "a=hunter2%ff"}
+	noHeaders := []string{"hunter2hunter2", "=hunter2hunter2", "a b=hunter2hunter2", "a=hunter2%zz", "a=hunter2%0d%0ab", "a=hunter2hunter2,", "a:hunter2=x", "a=hunter2%ff",
+		"Host=hunter2", "content-length=10", "a=hunter2,CONTENT-TYPE=text/plain", "Transfer-Encoding=chunked", "te=trailers"}
 	runRules(t, production(),
 		good("OTEL_EXPORTER_OTLP_ENDPOINT", urls...), bad("OTEL_EXPORTER_OTLP_ENDPOINT", noURLs...),
 		good("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", urls...), bad("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", noURLs...),

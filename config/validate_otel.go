@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
@@ -13,6 +14,11 @@ import (
 var samplers = []string{SamplerAlwaysOn, SamplerAlwaysOff, SamplerRatio, SamplerParentAlwaysOn, SamplerParentAlwaysOff, SamplerParentRatio}
 
 var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$") // a token of RFC 9110, section 5.6.2
+
+// transportHeaders are the request's own (RFC 9110 and 9112): net/http leaves a setting of them out, or the post would be another than it says.
+var transportHeaders = []string{
+	"Connection", "Content-Encoding", "Content-Length", "Content-Type", "Host", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+}
 
 // otel checks the variables of OpenTelemetry's that are used. Its own libraries
 // would log a wrong one at most, and trace by a default that nobody chose.
@@ -37,7 +43,7 @@ func (c *checker) otel() {
 		"OTEL_EXPORTER_OTLP_HEADERS": s.OTelExporterOTLPHeaders, "OTEL_EXPORTER_OTLP_TRACES_HEADERS": s.OTelExporterOTLPTracesHeaders,
 	} {
 		if !validHeaders(headers.Reveal()) {
-			c.fault(name, "must be name=value pairs, comma-separated, with percent-encoded values")
+			c.fault(name, "must be name=value pairs, comma-separated, with percent-encoded values, and without what the transport sets (Host, Content-Type, Content-Length and the like)")
 		}
 	}
 	if s.OTelTracesExporter != "" && s.OTelTracesExporter != "otlp" && s.OTelTracesExporter != "none" {
@@ -69,11 +75,11 @@ func validCollector(endpoint string) bool {
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && validHostPort(u.Host) && u.User == nil && !strings.ContainsAny(endpoint, "?#")
 }
 
-// validHeaders refuses what net/http would refuse with each post.
+// validHeaders refuses what net/http would refuse with each post, or send otherwise.
 func validHeaders(text string) bool {
 	headers, ok := parsePairs(text)
 	for name, value := range headers {
-		ok = ok && headerName.MatchString(name) && utf8.ValidString(value) && !strings.ContainsFunc(value, unicode.IsControl)
+		ok = ok && headerName.MatchString(name) && !slices.Contains(transportHeaders, http.CanonicalHeaderKey(name)) && utf8.ValidString(value) && !strings.ContainsFunc(value, unicode.IsControl)
 	}
 	return ok
 }

@@ -252,7 +252,8 @@ func (c *cluster) restore(ctx context.Context, target string) error {
 	return awaitPromotion(ctx, c.server)
 }
 
-// copyAtEnd restores the end of the archive's first timeline, from the backup
+// copyAtEnd restores the end of the archive's first timeline, which another restore has
+// left by then, in the form that docs/runbooks/restore.md tells, from the backup
 // named, into a server of its own that archives nothing. Close it with its stop.
 func (c *cluster) copyAtEnd(ctx context.Context, source, name, repository, label, target string) (_ *pglauncher.Server, err error) {
 	options := c.options
@@ -273,7 +274,7 @@ func (c *cluster) copyAtEnd(ctx context.Context, source, name, repository, label
 	if err := c.writeConf(source, name+".conf", repository, data, options.Port); err != nil {
 		return nil, err
 	}
-	args := []string{"restore", "--set=" + label, "--archive-mode=off", "--target-timeline=current"}
+	args := []string{"restore", "--set=" + label, "--archive-mode=off", "--target-timeline=1"}
 	if target != "" {
 		args = append(args, "--type=time", "--target="+target, "--target-action=promote")
 	}

@@ -43,7 +43,8 @@ func (c *checker) otel() {
 		"OTEL_EXPORTER_OTLP_HEADERS": s.OTelExporterOTLPHeaders, "OTEL_EXPORTER_OTLP_TRACES_HEADERS": s.OTelExporterOTLPTracesHeaders,
 	} {
 		if !validHeaders(headers.Reveal()) {
-			c.fault(name, "must be name=value pairs, comma-separated, with percent-encoded values, and without what the transport sets (Host, Content-Type, Content-Length and the like)")
+			c.fault(name, "must be name=value pairs, comma-separated, with percent-encoded values, "+
+				"and without what the transport sets (Host, Content-Type, Content-Length and the like)")
 		}
 	}
 	if s.OTelTracesExporter != "" && s.OTelTracesExporter != "otlp" && s.OTelTracesExporter != "none" {
@@ -79,7 +80,8 @@ func validCollector(endpoint string) bool {
 func validHeaders(text string) bool {
 	headers, ok := parsePairs(text)
 	for name, value := range headers {
-		ok = ok && headerName.MatchString(name) && !slices.Contains(transportHeaders, http.CanonicalHeaderKey(name)) && utf8.ValidString(value) && !strings.ContainsFunc(value, unicode.IsControl)
+		ok = ok && headerName.MatchString(name) && !slices.Contains(transportHeaders, http.CanonicalHeaderKey(name)) &&
+			utf8.ValidString(value) && !strings.ContainsFunc(value, unicode.IsControl)
 	}
 	return ok
 }

@@ -54,7 +54,7 @@ func (c poolCollector) Collect(ch chan<- prometheus.Metric) {
 
 var (
 	jobsUnfinished = prometheus.NewDesc("jobs_unfinished", "Background jobs that are still to be done, by state.", []string{"state"}, nil)
-	jobsGivenUp    = prometheus.NewDesc("jobs_given_up", "Background jobs that were given up and whose work nothing has done since, by kind.", []string{"kind"}, nil)
+	jobsGivenUp    = prometheus.NewDesc("jobs_given_up", "Background jobs that were given up and whose work is still undone, by kind.", []string{"kind"}, nil)
 )
 
 // foreignKind stands for all kinds that this release does not know, as after a rollback.

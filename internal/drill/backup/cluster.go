@@ -36,6 +36,7 @@ type cluster struct {
 	major      int
 	password   string
 	server     *pglauncher.Server
+	kubernetes *inCluster // nil: everything is on the database's own machine, as in compose
 }
 
 // newCluster makes the cluster and starts it. The settings are the very files
@@ -67,7 +68,7 @@ func newCluster(ctx context.Context, o options, say func(string, ...any)) (_ *cl
 		return nil, err
 	}
 	options.DataDir = filepath.Join(c.root, "pg")
-	if err := c.configure(o.source, options.Port); err != nil {
+	if err := c.configure(o, options.Port); err != nil {
 		return nil, err
 	}
 	if options.Settings, err = c.archiving(o.source, o.archiveTimeout); err != nil {
@@ -82,6 +83,11 @@ func newCluster(ctx context.Context, o options, say func(string, ...any)) (_ *cl
 	}
 	if err := c.rememberPassword(); err != nil {
 		return nil, err
+	}
+	if c.kubernetes != nil {
+		if err := c.serveBackups(ctx); err != nil {
+			return nil, err
+		}
 	}
 	return c, c.server.EnsureDatabase(ctx, database)
 }
@@ -104,37 +110,59 @@ func (c *cluster) data() string   { return filepath.Join(c.home(), "data") }
 func (c *cluster) repo() string   { return filepath.Join(c.root, "repository") }
 func (c *cluster) script() string { return filepath.Join(c.root, "backup") }
 
+// #nosec G101 -- of a repository that lives as long as the drill
+const passphrase = "[global]\nrepo1-cipher-pass=a-passphrase-that-only-the-drill-has\n"
+
 // configure writes pgbackrest.conf for this cluster, the passphrase beside it, and a copy of the script.
-func (c *cluster) configure(source string, port int) error {
+func (c *cluster) configure(o options, port int) error {
 	c.options.DataDir = filepath.Join(c.root, "pg")
 	if err := c.account.Own(filepath.Join(c.root, "conf.d")); err != nil {
 		return err
 	}
-	if err := c.writeConf(source, "pgbackrest.conf", c.repo(), c.data(), port); err != nil {
+	if o.kubernetes {
+		if err := c.beginCluster(o.source); err != nil {
+			return err
+		}
+		if err := c.writeConf(o.source, "kubernetes/pgbackrest.conf", jobsConf, "pg1-host-port="+strconv.Itoa(c.kubernetes.port), c.jobChanges(port)); err != nil {
+			return err
+		}
+	} else if err := c.account.WriteNew(filepath.Join(c.root, "conf.d", "passphrase.conf"), []byte(passphrase)); err != nil {
 		return err
 	}
-	passphrase := []byte("[global]\nrepo1-cipher-pass=a-passphrase-that-only-the-drill-has\n")
-	if err := c.account.WriteNew(filepath.Join(c.root, "conf.d", "passphrase.conf"), passphrase); err != nil {
+	if err := c.writeDatabaseConf(o.source, "pgbackrest.conf", c.repo(), c.data(), port); err != nil {
 		return err
 	}
-	script, err := os.ReadFile(filepath.Join(source, "deploy/backup/backup")) // #nosec G304 -- our own source
+	script, err := os.ReadFile(filepath.Join(o.source, "deploy/backup/backup")) // #nosec G304 -- our own source
 	if err != nil {
 		return err
 	}
 	return c.account.WriteNew(c.script(), script)
 }
 
-// writeConf writes a configuration below root that differs from the one in deploy/backup by its paths and port alone.
-func (c *cluster) writeConf(source, name, repository, data string, port int) error {
-	text, err := os.ReadFile(filepath.Join(source, "deploy/backup/pgbackrest.conf")) // #nosec G304 -- our own source
+// writeDatabaseConf writes the configuration of PostgreSQL's side. The folder of the repository is named when no object store is.
+func (c *cluster) writeDatabaseConf(source, name, repository, data string, port int) error {
+	first := "repo1-path=" + repository
+	if c.kubernetes != nil {
+		first = ""
+	}
+	return c.writeConf(source, "pgbackrest.conf", name, first, map[string]string{
+		"pg1-path": data, "pg1-socket-path": filepath.Join(filepath.Dir(data), "run"),
+		"pg1-port": strconv.Itoa(port), "lock-path": filepath.Join(c.root, "lock"),
+	})
+}
+
+// writeConf writes a configuration below root that differs from the one in deploy/backup by one line more and the changes alone.
+func (c *cluster) writeConf(source, from, name, more string, changes map[string]string) error {
+	text, err := os.ReadFile(filepath.Join(source, "deploy/backup", from)) // #nosec G304 -- our own source
 	if err != nil {
 		return err
 	}
-	lines := strings.Split(strings.Replace(string(text), "\n[global]\n", "\n[global]\nrepo1-path="+repository+"\n", 1), "\n")
-	for key, value := range map[string]string{
-		"repo1-path": repository, "pg1-path": data, "pg1-socket-path": filepath.Join(filepath.Dir(data), "run"),
-		"pg1-port": strconv.Itoa(port), "lock-path": filepath.Join(c.root, "lock"),
-	} {
+	section := "\n[global]\n"
+	if strings.HasPrefix(more, "pg1-") {
+		section = "\n[profile-api]\n"
+	}
+	lines := strings.Split(strings.Replace(string(text), section, section+more+"\n", 1), "\n")
+	for key, value := range changes {
 		found := false
 		for i, line := range lines {
 			if strings.HasPrefix(line, key+"=") {
@@ -142,7 +170,7 @@ func (c *cluster) writeConf(source, name, repository, data string, port int) err
 			}
 		}
 		if !found {
-			return fmt.Errorf("deploy/backup/pgbackrest.conf has no %s", key)
+			return fmt.Errorf("deploy/backup/%s has no %s", from, key)
 		}
 	}
 	return c.account.WriteNew(filepath.Join(c.root, name), []byte(strings.Join(lines, "\n")))
@@ -196,7 +224,11 @@ func (c *cluster) environment(conf string) []string {
 
 // run runs the script of deploy/backup as the account; env comes on top.
 func (c *cluster) run(ctx context.Context, env []string, commands ...string) (string, error) {
-	args := append(append(c.environment("pgbackrest.conf"), env...), "/bin/sh", c.script())
+	args := c.environment("pgbackrest.conf")
+	if c.kubernetes != nil {
+		args = append(c.environment(jobsConf), c.kubernetes.env...)
+	}
+	args = append(append(args, env...), "/bin/sh", c.script())
 	return process.Run(ctx, c.account, c.root, "/usr/bin/env", append(args, commands...)...)
 }
 
@@ -271,7 +303,7 @@ func (c *cluster) copyAtEnd(ctx context.Context, source, name, repository, label
 	if err := c.account.WriteNew(filepath.Join(home, "password"), []byte(c.password+"\n")); err != nil {
 		return nil, err
 	}
-	if err := c.writeConf(source, name+".conf", repository, data, options.Port); err != nil {
+	if err := c.writeDatabaseConf(source, name+".conf", repository, data, options.Port); err != nil {
 		return nil, err
 	}
 	args := []string{"restore", "--set=" + label, "--archive-mode=off", "--target-timeline=1"}
@@ -332,6 +364,9 @@ func (c *cluster) close(ctx context.Context) (err error) {
 	defer cancel()
 	if c.server != nil {
 		err = c.server.Stop(ctx)
+	}
+	if c.kubernetes != nil {
+		err = errors.Join(err, c.kubernetes.close(ctx))
 	}
 	return errors.Join(err, process.Poll(ctx, nil, func(context.Context) error { return os.RemoveAll(c.root) }))
 }

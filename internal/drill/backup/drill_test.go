@@ -18,9 +18,14 @@ func TestTheShortDrill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := options{source: source, archiveTimeout: "1s", people: 10, rate: 20, stretch: 200 * time.Millisecond, short: true}
-	if err := rehearse(t.Context(), o, t.Logf); err != nil {
-		t.Fatal(err)
+	for name, kubernetes := range map[string]bool{"as compose": false, "as Kubernetes": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := options{source: source, archiveTimeout: "1s", people: 10, rate: 20, stretch: 200 * time.Millisecond, short: true, kubernetes: kubernetes}
+			if err := rehearse(t.Context(), o, t.Logf); err != nil {
+				t.Fatal(err)
+			}
+		})
 	}
 }
 

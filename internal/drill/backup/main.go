@@ -22,6 +22,7 @@ type options struct {
 	people, rate   int           // who write, and writes a second
 	stretch        time.Duration // of traffic before, between and after the backups
 	wrong          bool          // restores to a later moment on purpose
+	kubernetes     bool          // the form of deploy/backup/kubernetes: an object store, and pgBackRest's server beside PostgreSQL
 	short          bool          // leaves out what follows the first restore but for the comparison and the erasures
 }
 
@@ -32,6 +33,7 @@ func main() {
 	flag.IntVar(&o.rate, "rate", 60, "writes a second")
 	flag.DurationVar(&o.stretch, "stretch", 10*time.Second, "traffic before, between and after the backups, each")
 	flag.BoolVar(&o.wrong, "wrong-target", false, "restore to a later moment: the drill must then fail")
+	flag.BoolVar(&o.kubernetes, "kubernetes", false, "back up as deploy/backup/kubernetes does: into an object store, through pgBackRest's server")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	begin := time.Now()

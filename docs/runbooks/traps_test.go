@@ -14,6 +14,10 @@ var traps = []struct {
 	found, unless *regexp.Regexp
 	why           string
 }{
+	{
+		regexp.MustCompile(`rollouts .*\bundo .*`), regexp.MustCompile(`--to-revision=N`),
+		"without the revision it takes the newest but one, which may be the bad one",
+	},
 	{regexp.MustCompile(`kubectl (?:-n \S+ )?rollout `), nil, "the workload is an Argo Rollout: kubectl argo rollouts"},
 	{
 		regexp.MustCompile(`kubectl .*`), regexp.MustCompile(`kubectl (?:argo rollouts )?(?:-n \S+|--all-namespaces|apply -k|create namespace|(?:get|describe) node)`),
@@ -45,9 +49,11 @@ func trapped(line string) (why string) {
 
 func TestTrapsAreTold(t *testing.T) {
 	for line, trap := range map[string]bool{
-		"kubectl rollout restart deployment/x":                                     true,
-		"kubectl -n profile-api rollout status x":                                  true,
-		"kubectl get pods":                                                         true,
+		"kubectl rollout restart deployment/x":                                  true,
+		"kubectl -n profile-api rollout status x":                               true,
+		"kubectl argo rollouts -n profile-api undo profile-api":                 true,
+		"kubectl argo rollouts -n profile-api undo profile-api --to-revision=N": false,
+		"kubectl get pods": true,
 		"kubectl create job --from=cronjob/backup-full NAME":                       true,
 		"kubectl argo rollouts status profile-api":                                 true,
 		"docker compose up --detach --wait --no-deps api":                          true,

@@ -2,7 +2,9 @@ package backup_test
 
 import (
 	"net/url"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -75,6 +77,16 @@ func (a archiving) await(what string, env ...string) {
 	a.Fatalf("archiver says %q, want %q", said, what)
 }
 
+// settles waits for archiver's content without any further segment, as on an idle server.
+func (a archiving) settles() {
+	a.Helper()
+	for end := time.Now().Add(waitsLong); a.says() != ""; time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(end) {
+			a.Fatalf("nothing waits, and archiver says %q", a.says())
+		}
+	}
+}
+
 // archiver fails in each way in which WAL does not reach the archive: also in those that PostgreSQL counts as no failure.
 func TestTheArchiverIsTold(t *testing.T) {
 	t.Parallel()
@@ -82,12 +94,26 @@ func TestTheArchiverIsTold(t *testing.T) {
 	if said := a.says(); !strings.Contains(said, "archive_mode is off") {
 		t.Errorf("nothing is archived: %q", said)
 	}
-	a.execute("ALTER SYSTEM SET archive_mode = 'on'", "ALTER SYSTEM SET archive_command = 'false'")
+	folder := t.TempDir()
+	for _, open := range []string{folder, filepath.Dir(folder)} { // to the database's user
+		if err := os.Chmod(open, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mended := filepath.Join(folder, "mended")
+	a.execute("ALTER SYSTEM SET archive_mode = 'on'", "ALTER SYSTEM SET archive_command = 'test -e "+mended+"'")
 	if err := a.server.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	a.await("cannot archive its WAL")
-	a.command("true")
+	time.Sleep(3 * time.Second) // three tries a second apart: the next one is a minute away, or at the end
+	if err := os.WriteFile(mended, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.server.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a.settles()
 	a.await("")
 	a.command("sleep 120") // for longer than it is waited for; ends by itself
 	a.await("WAL has waited for the archive for", "BACKUP_WAL_SECONDS=0")
